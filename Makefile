@@ -1,0 +1,41 @@
+# Two commands need nothing but Python >= 3.11, pip and make: `make demo` and `make test`.
+# PYTHON= picks another interpreter; .venv is then made anew for it.
+PYTHON ?= $(if $(wildcard .venv/.pins),.venv/bin/python,python3)
+VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+BIN := .venv/bin
+READY := .venv/.package
+DOCUMENTS := README.md CHANGELOG.md CONTRIBUTING.md docs messages actors runtime
+
+.DELETE_ON_ERROR:
+.PHONY: demo test fmt lint type
+
+demo: $(READY)  ## digest the project's own documents
+	@mkdir -p build
+	$(BIN)/understudy run demos/digest.toml $(DOCUMENTS) > build/digest.md
+	@echo "the digest is in build/digest.md"
+
+test: lint type  ## everything that CI checks
+	$(BIN)/pytest -n auto
+
+fmt: $(READY)  ## format, and repair what ruff can repair
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: $(READY)  ## format, style and import directions; ruff follows no links and sees the real folders
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports
+
+type: $(READY)  ## mypy over everything, basedpyright over the public surface
+	$(BIN)/mypy src tests && $(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# Three stamps, so that each change repeats no more than it must.
+.venv/.python-$(VERSION):
+	@$(PYTHON) -c 'import sys; sys.exit("understudy needs Python 3.11 or newer: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/.pins: requirements/pins.txt .venv/.python-$(VERSION)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/pins.txt
+	@touch $@
+
+$(READY): pyproject.toml .venv/.pins
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
