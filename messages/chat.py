@@ -1,0 +1,74 @@
+"""What is said to and by a model, in one vocabulary for every provider.
+
+A conversation is a tuple of four kinds of messages. They are frozen and tagged by `role`, so a history
+encodes as it stands, travels by reference between actors and can be shared by any number of runs.
+Providers translate at their own edge; nothing here knows a wire format.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that a model asks for: the provider's id, the tool's name, decoded arguments."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = {}  # Any: JSON values, checked against the tool's schema later
+
+
+class SystemMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="system"):
+    content: str
+
+
+class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
+    content: str
+
+
+class AssistantMessage(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="assistant"
+):
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class ToolMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="tool"):
+    """The answer to one `ToolCall`; every call of a turn gets one, right after the turn."""
+
+    call_id: str
+    name: str
+    content: str
+    is_error: bool = False
+
+
+Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one or more model calls; `cached_tokens` and `reasoning_tokens` are parts of the others.
+
+    `measured` is False as soon as one summand was estimated instead of reported by the provider.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    measured: bool = True
+
+    @property
+    def total_tokens(self) -> int:
+        """Input plus output."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            measured=self.measured and other.measured,
+        )

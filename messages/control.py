@@ -1,0 +1,117 @@
+"""Control messages: what the kernel and supervisors say to actors, and what they say back.
+
+`Terminated` and `Outcome` reach user handlers; the rest is served by the kernel itself and never shown
+to `on_receive`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class ActorState(StrEnum):
+    """Where an actor is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    STOPPING = "stopping"
+    PARKED = "parked"
+    STOPPED = "stopped"
+
+
+class Directive(StrEnum):
+    """What a supervisor does about a failure."""
+
+    RESUME = "resume"
+    RESTART = "restart"
+    STOP = "stop"
+    ESCALATE = "escalate"
+
+
+class Overflow(StrEnum):
+    """What a full mailbox does with the next message."""
+
+    REJECT = "reject"
+    DROP_OLDEST = "drop_oldest"
+    DROP_NEWEST = "drop_newest"
+    WAIT = "wait"
+
+
+class Terminated(msgspec.Struct, frozen=True, kw_only=True):
+    """Sent once to everybody who watches an actor, when its Ref has ended for good."""
+
+    ref: Any  # Any: the kernel's Ref of the actor that ended
+    path: str
+    error: BaseException | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a background coroutine ended: a value, or the error it raised."""
+
+    value: Any = None  # Any: what the coroutine returned
+    error: BaseException | None = None
+
+
+class MailboxStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A mailbox at one instant; `oldest` is the age of the first queued message in seconds."""
+
+    depth: int
+    peak: int
+    oldest: float
+    accepted: int
+    refused: int
+    dropped: int
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """Every accepted message of the user lane, by where it is or how it ended.
+
+    `accepted = handled + failed + expired + cancelled + dropped + queued + stashed + running`;
+    `refused` and `late_reply` were never accepted and stand beside the sum.
+    """
+
+    accepted: int = 0
+    handled: int = 0
+    failed: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    dropped: int = 0
+    queued: int = 0
+    stashed: int = 0
+    running: int = 0
+    abandoned: int = 0
+    refused: int = 0
+    late_reply: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """True when every accepted message is accounted for."""
+        return self.accepted == (
+            self.handled
+            + self.failed
+            + self.expired
+            + self.cancelled
+            + self.dropped
+            + self.queued
+            + self.stashed
+            + self.running
+        )
+
+    def __add__(self, other: Ledger) -> Ledger:
+        return Ledger(
+            **{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__}
+        )
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that nobody handled, and why."""
+
+    id: int
+    message: Any  # Any: the user's message
+    receiver: str
+    reason: str
+    at: float

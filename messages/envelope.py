@@ -1,0 +1,56 @@
+"""The envelope around every message between actors.
+
+`deadline`, `scope` and `origin` are inherited by whatever is sent while the message is being handled: that
+is how a deadline, a cancellation and a trace reach all the work that one request caused. The kernel's own
+references (`reply`, `scope`, `cell`) live in the same object, because a second object per message is the
+largest single cost of a hop; only the plain fields ever leave the process.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+
+class Lane(IntEnum):
+    """Which part of a mailbox a message travels in; a lower lane is served first."""
+
+    SYSTEM = 0
+    """Kill, supervision, watch: never refused, overtakes everything."""
+    USER = 1
+    """Messages, timers, stop: in order of arrival."""
+    ANSWER = 2
+    """Replies and results the receiver asked for: in order with USER, never refused, may enter after close."""
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where work comes from: the same object for everything that one run causes."""
+
+    run_id: str | None = None
+    trace_id: str | None = None
+
+
+class Envelope(msgspec.Struct, gc=True, eq=False):
+    """One message on its way.
+
+    Attributes:
+        message: the payload, by reference; frozen by convention.
+        deadline: absolute, on the runtime's clock; work that has passed it never starts.
+        origin: run and trace.
+        scope: the Reply whose cancellation cancels this work too.
+        reply: where the answer goes; None for a tell.
+        cell: who handles it (set by the kernel).
+        lane: see `Lane`.
+        id: number for dead letters and logs, given when first needed (0: not yet).
+    """
+
+    message: Any  # Any: user messages are of any type
+    deadline: float | None = None
+    origin: Origin | None = None
+    scope: Any = None  # Any: the kernel's Reply; messages/ imports nothing of the kernel
+    reply: Any = None  # Any: the kernel's Reply
+    cell: Any = None  # Any: the kernel's Cell
+    lane: Lane = Lane.USER
+    id: int = 0

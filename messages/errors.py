@@ -1,0 +1,254 @@
+"""The error tree, drawn once.
+
+    UnderstudyError
+    +-- ConfigError                 a mistake in code, TOML or environment; `problems` lists them all
+    +-- WorkflowError               a step failed: `step`, `cause`
+    +-- ToolError                   a tool failed; its text goes to the model as data
+    +-- ModelError                  a model call failed: `provider`, `model`, `status`, `request_id`
+    |   +-- AuthenticationError     401, 403, no key
+    |   +-- RateLimitError          429, or a permit that cannot come before the deadline
+    |   +-- ServerError             5xx, 529
+    |   +-- ContextWindowError      the prompt is longer than the model takes
+    |   +-- BadRequestError         400, 404, 413, 422
+    |   +-- ContentFilterError      the provider refused to answer
+    |   +-- ConnectError            no connection: refused, DNS, TLS, proxy
+    |   +-- ResponseError           what came back cannot be understood, or is too large
+    |   +-- OutputError             not the `output=` type, twice
+    |   +-- StreamBrokenError       the stream ended before its end marker; `partial` is what came
+    +-- OverloadedError             no slot, thread, worker or place in a queue; `chain`
+    |   +-- BreakerOpenError
+    +-- StreamError                 `reason`: lagged | idle
+    +-- CodecError                  bytes that are too large, too deep or not of the type
+    +-- DeadlineExceededError       (also a TimeoutError)
+    +-- RunCancelledError
+    +-- MailboxFullError
+    +-- ActorDeadError
+    +-- ActorRestartedError
+    +-- DeadlockError               `cycle` names the actors
+    +-- WouldDeadlockError          a blocking call on the loop it waits for; names the twin
+    +-- RuntimeStoppedError
+    +-- BudgetExceededError         `partial` is the result so far
+
+Facts travel as attributes. A class attribute is the default of a fact, so an error object holds only the
+facts it was given; that dictionary is also its wire form (`to_wire`, `from_wire`) and what pickle keeps.
+A generated dataclass per error would repeat the same six fields thirty times.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+
+class UnderstudyError(Exception):
+    """Root of every error that this library raises on purpose.
+
+    Args:
+        message: one sentence that names the thing and, where there is one, the remedy.
+        facts: attributes of the error; only names that the class declares are taken.
+    """
+
+    retryable: bool = False
+    """True when trying again may help and nobody below has given up yet."""
+    retry_after: float | None = None
+    """Seconds to wait before trying again, when somebody said so."""
+    status: int | None = None
+    """HTTP status, where there was one."""
+    attempts: int = 0
+    """How often the owner of this failure has tried (0: it does not count)."""
+    partial: Any = None  # Any: text of a stream, or a partial Result
+    """What had arrived when it failed."""
+    actor: str | None = None
+    """Path of the actor concerned."""
+    run_id: str | None = None
+
+    def __init__(self, message: str = "", /, **facts: Any) -> None:  # Any: facts differ by class
+        super().__init__(message)
+        for name, value in facts.items():
+            if name.startswith("_") or not hasattr(type(self), name):
+                msg = f"{type(self).__name__} has no fact named {name!r}"
+                raise TypeError(msg)
+            setattr(self, name, value)
+
+    @property
+    def message(self) -> str:
+        """The sentence, without the facts."""
+        return str(self.args[0]) if self.args else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:  # Any: pickle's protocol
+        return _rebuild, (type(self), self.message, dict(self.__dict__))
+
+
+class ConfigError(UnderstudyError):
+    problems: tuple[str, ...] = ()
+
+
+class WorkflowError(UnderstudyError):
+    step: str | None = None
+    cause: BaseException | None = None
+
+
+class ToolError(UnderstudyError):
+    tool: str | None = None
+
+
+class ModelError(UnderstudyError):
+    provider: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    code: str | None = None
+
+
+class AuthenticationError(ModelError): ...
+
+
+class RateLimitError(ModelError): ...
+
+
+class ServerError(ModelError): ...
+
+
+class ContextWindowError(ModelError): ...
+
+
+class BadRequestError(ModelError): ...
+
+
+class ContentFilterError(ModelError): ...
+
+
+class ConnectError(ModelError): ...
+
+
+class ResponseError(ModelError): ...
+
+
+class OutputError(ModelError): ...
+
+
+class StreamBrokenError(ModelError): ...
+
+
+class OverloadedError(UnderstudyError):
+    retryable = True
+    chain: tuple[str, ...] = ()
+
+
+class BreakerOpenError(OverloadedError): ...
+
+
+class StreamError(UnderstudyError):
+    reason: str | None = None
+
+
+class CodecError(UnderstudyError): ...
+
+
+class DeadlineExceededError(UnderstudyError, TimeoutError): ...
+
+
+class RunCancelledError(UnderstudyError): ...
+
+
+class MailboxFullError(UnderstudyError):
+    retryable = True
+
+
+class ActorDeadError(UnderstudyError): ...
+
+
+class ActorRestartedError(UnderstudyError):
+    retryable = True
+
+
+class DeadlockError(UnderstudyError):
+    cycle: tuple[str, ...] = ()
+
+
+class WouldDeadlockError(UnderstudyError): ...
+
+
+class RuntimeStoppedError(UnderstudyError): ...
+
+
+class BudgetExceededError(UnderstudyError): ...
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An error on the wire: the public class name, its sentence, the facts that encode."""
+
+    PLAIN: ClassVar[tuple[type, ...]] = (str, int, float, bool)
+
+    type: str
+    message: str
+    facts: dict[str, Any] = {}  # Any: whatever a fact is; only plain values are kept
+    cause: ErrorInfo | None = None
+
+
+def to_wire(error: BaseException) -> ErrorInfo:
+    """Describe any exception as data; facts that are not plain values become text."""
+    facts: dict[str, Any] = {}  # Any: see ErrorInfo.facts
+    cause: ErrorInfo | None = None
+    if isinstance(error, UnderstudyError):
+        for name, value in error.__dict__.items():
+            if name.startswith("_"):
+                continue
+            if isinstance(value, BaseException):
+                cause = to_wire(value)
+            else:
+                facts[name] = _plain(value)
+    return ErrorInfo(
+        type=_public(type(error)).__name__, message=_sentence(error), facts=facts, cause=cause
+    )
+
+
+def from_wire(info: ErrorInfo) -> UnderstudyError:
+    """Rebuild an error; a foreign type becomes `UnderstudyError` with its name in the sentence."""
+    kind = ERRORS.get(info.type)
+    if kind is None:
+        return UnderstudyError(f"{info.type}: {info.message}")
+    facts = {name: value for name, value in info.facts.items() if hasattr(kind, name)}
+    for name, value in facts.items():
+        if isinstance(value, list):
+            facts[name] = tuple(value)
+    if info.cause is not None and issubclass(kind, WorkflowError):
+        facts["cause"] = from_wire(info.cause)
+    return kind(info.message, **facts)
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, ErrorInfo.PLAIN):
+        return value
+    if isinstance(value, (tuple, list)):
+        return tuple(_plain(item) for item in value)
+    return repr(value)
+
+
+def _sentence(error: BaseException) -> str:
+    return error.message if isinstance(error, UnderstudyError) else str(error)
+
+
+def _public(kind: type[BaseException]) -> type[BaseException]:
+    """The kernel raises subclasses that are also pykka's; on the wire they bear the public name."""
+    for base in kind.__mro__:
+        if ERRORS.get(base.__name__) is base:
+            return base
+    return kind
+
+
+def _rebuild(kind: type[UnderstudyError], message: str, facts: dict[str, Any]) -> UnderstudyError:
+    error = kind(message)
+    error.__dict__.update(facts)
+    return error
+
+
+def _tree(kind: type[UnderstudyError]) -> dict[str, type[UnderstudyError]]:
+    found = {kind.__name__: kind}
+    for child in kind.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+ERRORS: dict[str, type[UnderstudyError]] = _tree(UnderstudyError)
+"""Every public error by name, as the wire form spells it."""
