@@ -24,7 +24,7 @@ lint: $(READY)  ## format, style and import directions; ruff follows no links an
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports
 
 type: $(READY)  ## mypy over everything, basedpyright over the public surface
-	$(BIN)/mypy src tests && $(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/mypy src tests $(wildcard demos/*.py) && $(BIN)/basedpyright --pythonpath $(BIN)/python
 
 # Three stamps, so that each change repeats no more than it must.
 .venv/.python-$(VERSION):

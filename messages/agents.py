@@ -6,16 +6,15 @@ concurrent runs and encodes to msgpack and back (an in-process model object is t
 
 from __future__ import annotations
 
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from typing_extensions import TypeVar
 
 from understudy.messages.chat import Message, Usage
 from understudy.messages.models import FinishReason
 from understudy.messages.secrets import Secret
 
-T = TypeVar("T", default=str)
+T = TypeVar("T")
 
 
 class NamedModel(msgspec.Struct, frozen=True):

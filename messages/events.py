@@ -82,11 +82,3 @@ class StepRetried(Event, frozen=True, kw_only=True):
     path: str
     attempt: int
     error: ErrorInfo
-
-
-class ModelRetried(Event, frozen=True, kw_only=True):
-    provider: str
-    model: str
-    attempt: int
-    delay: float
-    error: ErrorInfo
