@@ -1,8 +1,8 @@
 """Who says it: one family of actors per file or folder.
 
-The folder is reached as ``understudy.actors`` through a link in ``src/understudy``. Imported under its
-bare name it would be a second copy of every class, for which ``isinstance`` quietly fails; so that
-is refused.
+The folder is reached as ``understudy.actors`` through a link in ``src/understudy``. Imported under
+its bare name it would be a second copy of every class, for which ``isinstance`` quietly fails; so
+that is refused.
 """
 
 if __name__ != "understudy.actors":

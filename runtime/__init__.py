@@ -1,8 +1,8 @@
 """Who decides: supervision, pools, plans, configuration and the Runtime itself.
 
-The folder is reached as ``understudy.runtime`` through a link in ``src/understudy``. Imported under its
-bare name it would be a second copy of every class, for which ``isinstance`` quietly fails; so that
-is refused.
+The folder is reached as ``understudy.runtime`` through a link in ``src/understudy``. Imported under
+its bare name it would be a second copy of every class, for which ``isinstance`` quietly fails; so
+that is refused.
 """
 
 if __name__ != "understudy.runtime":
