@@ -1,8 +1,8 @@
 """What is said: frozen msgspec structs, specs and errors, data and nothing else.
 
-The folder is reached as ``understudy.messages`` through a link in ``src/understudy``. Imported under
-its bare name it would be a second copy of every class, for which ``isinstance`` quietly fails; so
-that is refused.
+The folder is reached as ``understudy.messages`` through a link in ``src/understudy``. Imported
+under its bare name it would be a second copy of every class, for which ``isinstance`` quietly
+fails; so that is refused.
 """
 
 if __name__ != "understudy.messages":
