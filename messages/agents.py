@@ -1,12 +1,13 @@
 """Agents as data: the spec, the request to run it, the result.
 
-A spec says everything that is needed to run an agent and holds no state, so one spec serves any number of
-concurrent runs and encodes to msgpack and back (an in-process model object is the one field that does not).
+A spec says everything that is needed to run an agent and holds no state, so one spec serves any
+number of concurrent runs and encodes to msgpack and back (an in-process model object is the one
+field that does not).
 """
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -16,14 +17,22 @@ from understudy.messages.secrets import Secret
 
 T = TypeVar("T")
 
+if TYPE_CHECKING:
+    Model = Any  # Any: "provider:model", or a model object of this process (FakeModel)
+    ApiKey = str | Secret | None
+else:
+    # What may come off the wire: a name and a reference, never an object or a key.
+    Model = str | None
+    ApiKey = str | None
+
 
 class NamedModel(msgspec.Struct, frozen=True):
-    """The one field of an agent that may be given without its name: `Agent("openai:gpt-5-mini")`."""
+    """The one field of an agent that may be given unnamed: `Agent("openai:gpt-5-mini")`."""
 
-    model: Any = None  # Any: "provider:model", or a model object of this process (FakeModel)
+    model: Model = None
 
 
-class AgentSpec(NamedModel, frozen=True, kw_only=True):
+class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="agent"):
     """What an agent is.
 
     Attributes:
@@ -45,7 +54,7 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True):
     seed: int | None = None
     timeout: float | None = None
     base_url: str | None = None
-    api_key: str | Secret | None = None
+    api_key: ApiKey = None
     extra: dict[str, Any] = {}  # Any: JSON values of the provider's own
 
 

@@ -1,8 +1,8 @@
 """What is said to and by a model, in one vocabulary for every provider.
 
-A conversation is a tuple of four kinds of messages. They are frozen and tagged by `role`, so a history
-encodes as it stands, travels by reference between actors and can be shared by any number of runs.
-Providers translate at their own edge; nothing here knows a wire format.
+A conversation is a tuple of four kinds of messages. They are frozen and tagged by `role`, so a
+history encodes as it stands, travels by reference between actors and can be shared by any number of
+runs. Providers translate at their own edge; nothing here knows a wire format.
 """
 
 from __future__ import annotations
@@ -21,16 +21,22 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="system"):
+    """What the model is told before the conversation."""
+
     content: str
 
 
 class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
+    """What the user says."""
+
     content: str
 
 
 class AssistantMessage(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="assistant"
 ):
+    """What the model says, and the tool calls it asks for."""
+
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
 
@@ -48,9 +54,10 @@ Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one or more model calls; `cached_tokens` and `reasoning_tokens` are parts of the others.
+    """Tokens of one or more model calls.
 
-    `measured` is False as soon as one summand was estimated instead of reported by the provider.
+    `cached_tokens` are part of the input, `reasoning_tokens` of the output. `measured` is False as
+    soon as one summand was estimated instead of reported by the provider.
     """
 
     input_tokens: int = 0

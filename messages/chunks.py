@@ -1,7 +1,7 @@
 """The chunks of a stream, as its reader sees them.
 
-Each has `index` (its number within the stream), `at` (seconds since the stream began) and `delta` (text,
-empty when the chunk is not text), so a reader that only wants text needs no `match`.
+Each has `index` (its number within the stream), `at` (seconds since the stream began) and `delta`
+(text, empty when the chunk is not text), so a reader that only wants text needs no `match`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 class TextDelta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="text", gc=False):
     """Text as it arrives; `step` is the path of the workflow step it comes from, or empty.
 
-    Spelled out instead of derived from `Chunk`, so that `delta` is a plain field: this is the one chunk
-    of which there are a million.
+    Spelled out instead of derived from `Chunk`, so that `delta` is a plain field: this is the one
+    chunk of which there are a million.
     """
 
     delta: str
@@ -37,17 +37,23 @@ class TextDelta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
 
 
 class AgentStarted(Chunk, frozen=True, kw_only=True, tag="agent_started"):
+    """A run of an agent has begun."""
+
     name: str
     run_id: str
 
 
 class AgentFinished(Chunk, frozen=True, kw_only=True, tag="agent_finished"):
+    """A run of an agent has ended; `usage` is what it took."""
+
     name: str
     run_id: str
     usage: Usage
 
 
 class StepStarted(Chunk, frozen=True, kw_only=True, tag="step_started"):
+    """A workflow step has begun."""
+
     path: str
 
 

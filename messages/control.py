@@ -1,7 +1,7 @@
 """Control messages: what the kernel and supervisors say to actors, and what they say back.
 
-`Terminated` and `Outcome` reach user handlers; the rest is served by the kernel itself and never shown
-to `on_receive`.
+`Terminated` and `Outcome` reach user handlers; the rest is served by the kernel itself and never
+shown to `on_receive`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The envelope around every message between actors.
 
-`deadline`, `scope` and `origin` are inherited by whatever is sent while the message is being handled: that
-is how a deadline, a cancellation and a trace reach all the work that one request caused. The kernel's own
-references (`reply`, `scope`, `cell`) live in the same object, because a second object per message is the
-largest single cost of a hop; only the plain fields ever leave the process.
+`deadline`, `scope` and `origin` are inherited by whatever is sent while the message is being
+handled: that is how a deadline, a cancellation and a trace reach all the work that one request
+caused. The kernel's own references (`reply`, `scope`, `cell`) live in the same object, because a
+second object per message is the largest single cost of a hop; only the plain fields ever leave the
+process.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Lane(IntEnum):
     USER = 1
     """Messages, timers, stop: in order of arrival."""
     ANSWER = 2
-    """Replies and results the receiver asked for: in order with USER, never refused, may enter after close."""
+    """What the receiver asked for: in order with USER, never refused, also after close."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +44,7 @@ class Envelope(msgspec.Struct, gc=True, eq=False):
         reply: where the answer goes; None for a tell.
         cell: who handles it (set by the kernel).
         lane: see `Lane`.
-        id: number for dead letters and logs, given when first needed (0: not yet).
+        at: when it began to wait behind others, on the runtime's clock (0.0: it did not).
     """
 
     message: Any  # Any: user messages are of any type
@@ -53,4 +54,4 @@ class Envelope(msgspec.Struct, gc=True, eq=False):
     reply: Any = None  # Any: the kernel's Reply
     cell: Any = None  # Any: the kernel's Cell
     lane: Lane = Lane.USER
-    id: int = 0
+    at: float = 0.0

@@ -1,7 +1,7 @@
 """The error tree, drawn once.
 
     UnderstudyError
-    +-- ConfigError                 a mistake in code, TOML or environment; `problems` lists them all
+    +-- ConfigError                 a mistake in code, TOML, environment; `problems` lists them all
     +-- WorkflowError               a step failed: `step`, `cause`
     +-- ToolError                   a tool failed; its text goes to the model as data
     +-- ModelError                  a model call failed: `provider`, `model`, `status`, `request_id`
@@ -29,14 +29,14 @@
     +-- RuntimeStoppedError
     +-- BudgetExceededError         `partial` is the result so far
 
-Facts travel as attributes. A class attribute is the default of a fact, so an error object holds only the
-facts it was given; that dictionary is also its wire form (`to_wire`, `from_wire`) and what pickle keeps.
-A generated dataclass per error would repeat the same six fields thirty times.
+Facts travel as attributes. A class attribute is the default of a fact, so an error object holds
+only the facts it was given; that dictionary is also its wire form (`to_wire`, `from_wire`) and what
+pickle keeps. A generated dataclass per error would repeat the same six fields thirty times.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -66,7 +66,7 @@ class UnderstudyError(Exception):
     def __init__(self, message: str = "", /, **facts: Any) -> None:  # Any: facts differ by class
         super().__init__(message)
         for name, value in facts.items():
-            if name.startswith("_") or not hasattr(type(self), name):
+            if not _is_fact(type(self), name):
                 msg = f"{type(self).__name__} has no fact named {name!r}"
                 raise TypeError(msg)
             setattr(self, name, value)
@@ -81,104 +81,138 @@ class UnderstudyError(Exception):
 
 
 class ConfigError(UnderstudyError):
+    """A mistake in code, TOML or environment; `problems` lists them all, a line each."""
+
     problems: tuple[str, ...] = ()
 
 
 class WorkflowError(UnderstudyError):
+    """A step failed for good: `step` is its path, `cause` what it raised."""
+
     step: str | None = None
     cause: BaseException | None = None
 
 
 class ToolError(UnderstudyError):
+    """A tool failed; the message goes to the model as data."""
+
     tool: str | None = None
 
 
 class ModelError(UnderstudyError):
+    """A model call failed; the class says how, the facts say where."""
+
     provider: str | None = None
     model: str | None = None
     request_id: str | None = None
     code: str | None = None
 
 
-class AuthenticationError(ModelError): ...
+class AuthenticationError(ModelError):
+    """The provider does not know the key, or there is none (401, 403)."""
 
 
-class RateLimitError(ModelError): ...
+class RateLimitError(ModelError):
+    """Too many requests (429), or a permit that cannot come before the deadline."""
 
 
-class ServerError(ModelError): ...
+class ServerError(ModelError):
+    """The provider failed (5xx, 529)."""
 
 
-class ContextWindowError(ModelError): ...
+class ContextWindowError(ModelError):
+    """The prompt is longer than the model takes."""
 
 
-class BadRequestError(ModelError): ...
+class BadRequestError(ModelError):
+    """The provider refused the request as it stands (400, 404, 413, 422)."""
 
 
-class ContentFilterError(ModelError): ...
+class ContentFilterError(ModelError):
+    """The provider refused to answer."""
 
 
-class ConnectError(ModelError): ...
+class ConnectError(ModelError):
+    """No connection: refused, DNS, TLS or proxy."""
 
 
-class ResponseError(ModelError): ...
+class ResponseError(ModelError):
+    """What came back cannot be understood, or is too large."""
 
 
-class OutputError(ModelError): ...
+class OutputError(ModelError):
+    """The answer was not of the `output=` type, twice."""
 
 
-class StreamBrokenError(ModelError): ...
+class StreamBrokenError(ModelError):
+    """The stream ended before its end marker; `partial` is the text that came."""
 
 
 class OverloadedError(UnderstudyError):
+    """No slot, thread, worker or place in a queue; `chain` names who holds them."""
+
     retryable = True
     chain: tuple[str, ...] = ()
 
 
-class BreakerOpenError(OverloadedError): ...
+class BreakerOpenError(OverloadedError):
+    """The breaker is open: the calls before failed, so this one was not made."""
 
 
 class StreamError(UnderstudyError):
+    """A reader lost its stream; `reason` is `lagged` or `idle`."""
+
     reason: str | None = None
 
 
-class CodecError(UnderstudyError): ...
+class CodecError(UnderstudyError):
+    """A value that does not encode, or bytes that are too large, too deep or not of the type."""
 
 
-class DeadlineExceededError(UnderstudyError, TimeoutError): ...
+class DeadlineExceededError(UnderstudyError, TimeoutError):
+    """The deadline passed before there was an answer."""
 
 
-class RunCancelledError(UnderstudyError): ...
+class RunCancelledError(UnderstudyError):
+    """The work was cancelled."""
 
 
 class MailboxFullError(UnderstudyError):
+    """The receiver's mailbox is full and its policy is to refuse."""
+
     retryable = True
 
 
-class ActorDeadError(UnderstudyError): ...
+class ActorDeadError(UnderstudyError):
+    """The receiver has ended and will not come back."""
 
 
 class ActorRestartedError(UnderstudyError):
+    """The receiver was restarted while it held this message."""
+
     retryable = True
 
 
 class DeadlockError(UnderstudyError):
+    """The request would wait for itself; `cycle` names the actors."""
+
     cycle: tuple[str, ...] = ()
 
 
-class WouldDeadlockError(UnderstudyError): ...
+class WouldDeadlockError(UnderstudyError):
+    """A blocking call on the thread of the loop it would have to wait for."""
 
 
-class RuntimeStoppedError(UnderstudyError): ...
+class RuntimeStoppedError(UnderstudyError):
+    """The runtime has stopped, or is stopping and takes no new work."""
 
 
-class BudgetExceededError(UnderstudyError): ...
+class BudgetExceededError(UnderstudyError):
+    """The budget is spent; `partial` is the result so far."""
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An error on the wire: the public class name, its sentence, the facts that encode."""
-
-    PLAIN: ClassVar[tuple[type, ...]] = (str, int, float, bool)
 
     type: str
     message: str
@@ -208,7 +242,7 @@ def from_wire(info: ErrorInfo) -> UnderstudyError:
     kind = ERRORS.get(info.type)
     if kind is None:
         return UnderstudyError(f"{info.type}: {info.message}")
-    facts = {name: value for name, value in info.facts.items() if hasattr(kind, name)}
+    facts = {name: value for name, value in info.facts.items() if _is_fact(kind, name)}
     for name, value in facts.items():
         if isinstance(value, list):
             facts[name] = tuple(value)
@@ -217,16 +251,41 @@ def from_wire(info: ErrorInfo) -> UnderstudyError:
     return kind(info.message, **facts)
 
 
+def _is_fact(kind: type[UnderstudyError], name: str) -> bool:
+    """True for the data attributes that our classes declare; not for what Exception brings."""
+    for base in kind.__mro__:
+        if name in vars(base):
+            value = vars(base)[name]
+            return (
+                issubclass(base, UnderstudyError)
+                and not name.startswith("_")
+                and not callable(value)
+                and not isinstance(value, property)
+            )
+    return False
+
+
 def _plain(value: object) -> object:
-    if value is None or isinstance(value, ErrorInfo.PLAIN):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, (tuple, list)):
         return tuple(_plain(item) for item in value)
-    return repr(value)
+    return _text(repr(value))
 
 
 def _sentence(error: BaseException) -> str:
-    return error.message if isinstance(error, UnderstudyError) else str(error)
+    return _text(error.message if isinstance(error, UnderstudyError) else str(error))
+
+
+def _text(value: str) -> str:
+    """Text that encodes: file names that are not UTF-8 reach messages as lone surrogates."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _public(kind: type[BaseException]) -> type[BaseException]:

@@ -1,7 +1,7 @@
 """Facts on the runtime's event bus, in the past tense.
 
-An event is built only when somebody subscribed to its type. Logs, progress bars and metrics read these and
-`rt.tree()`, nothing else.
+An event is built only when somebody subscribed to its type. Logs, progress bars and metrics read
+these and `rt.tree()`, nothing else.
 """
 
 from __future__ import annotations
@@ -19,28 +19,38 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ActorRestarted(Event, frozen=True, kw_only=True):
+    """An actor has a new instance, the `incarnation`-th; `error` ended the one before."""
+
     path: str
     incarnation: int
     error: ErrorInfo
 
 
 class ActorFailed(Event, frozen=True, kw_only=True):
+    """A handler raised what the actor does not declare as expected."""
+
     path: str
     error: ErrorInfo
 
 
 class ActorParked(Event, frozen=True, kw_only=True):
+    """An actor used up its restarts; it takes no messages until somebody restarts it."""
+
     path: str
     error: ErrorInfo
 
 
 class DeadLettered(Event, frozen=True, kw_only=True):
+    """A message reached nobody; `id` finds it in the dead letters."""
+
     id: int
     receiver: str
     reason: str
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
+    """An agent or workflow run has begun."""
+
     run_id: str
     trace_id: str
     name: str
@@ -59,11 +69,15 @@ class RunFinished(Event, frozen=True, kw_only=True):
 
 
 class StepDispatched(Event, frozen=True, kw_only=True):
+    """A step was handed to the pool."""
+
     run_id: str
     path: str
 
 
 class StepCompleted(Event, frozen=True, kw_only=True):
+    """A step succeeded."""
+
     run_id: str
     path: str
     duration: float
@@ -71,6 +85,8 @@ class StepCompleted(Event, frozen=True, kw_only=True):
 
 
 class StepFailed(Event, frozen=True, kw_only=True):
+    """A step has failed for good."""
+
     run_id: str
     path: str
     duration: float
@@ -78,6 +94,8 @@ class StepFailed(Event, frozen=True, kw_only=True):
 
 
 class StepRetried(Event, frozen=True, kw_only=True):
+    """A step failed and is tried again; `attempt` counts from 2."""
+
     run_id: str
     path: str
     attempt: int

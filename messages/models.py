@@ -1,8 +1,8 @@
 """Requests to a Model actor and what it answers.
 
-`Complete` and `CompleteStream` carry everything that shapes the answer and nothing else: who pays, how
-long it may take and where chunks go is in the envelope and in the call, so an encoded `Complete` can be
-a cache key. Unset options are `None` and are not sent; `0` and `0.0` are sent.
+`Complete` and `CompleteStream` carry everything that shapes the answer and nothing else: who pays,
+how long it may take and where chunks go is in the envelope and in the call, so an encoded
+`Complete` can be a cache key. Unset options are `None` and are not sent; `0` and `0.0` are sent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Complete(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompleteStream(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for a completion whose text deltas go to `sink` while they arrive; the reply is the whole."""
+    """Ask for a completion whose deltas go to `sink` as they arrive; the reply is the whole."""
 
     request: Complete
     sink: Any  # Any: a TextSink of the kernel's side (see actors.streams), never encoded

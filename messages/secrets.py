@@ -1,8 +1,9 @@
 """`Secret`: a value that cannot be printed or encoded by accident.
 
 A plain `str` for a key ends up in a repr, a log line, a traceback or a cache key sooner or later. A
-`Secret` shows `***` everywhere, is refused by the codec, and gives its value to the one caller who asks
-with `reveal()`. `env:NAME` references are resolved late, so specs carry the name and not the value.
+`Secret` shows `***` everywhere, is refused by the codec, and gives its value to the one caller who
+asks with `reveal()`. `env:NAME` references are resolved late, so specs carry the name and not the
+value.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from understudy.messages.errors import CodecError, ConfigError
 
 
 class Secret:
-    """A value for the wire only: `str()` and `repr()` give `***`; it neither encodes nor pickles."""
+    """A value for the wire only: `str()` and `repr()` give `***`; it does not encode or pickle."""
 
     __slots__ = ("_value",)
 
@@ -42,7 +43,7 @@ class Secret:
 
 
 def resolve_secret(value: str | Secret | None, environ: Mapping[str, str]) -> Secret | None:
-    """Turn `env:NAME`, a plain value or a Secret into a Secret; a missing variable is a ConfigError."""
+    """Make a Secret of `env:NAME` or a plain value; a missing variable is a ConfigError."""
     if value is None or isinstance(value, Secret):
         return value
     if not value.startswith("env:"):

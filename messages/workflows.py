@@ -1,16 +1,19 @@
 """Workflows as data: steps, specs, the messages of a run, the record of what ran.
 
-Paths of steps are stable: `name` for a step, `name[i]` for item i of `each`, `/` for nesting. They are the
-same at every run of the same spec, so that a journal can be keyed by them.
+Paths of steps are stable: `name` for a step, `name[i]` for item i of `each`, `/` for nesting. They
+are the same at every run of the same spec, so that a journal can be keyed by them.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
+from understudy.messages.agents import AgentSpec
 from understudy.messages.chat import Usage
+from understudy.messages.functions import FunctionRef
 
 Mode = Literal["sequential", "parallel", "dag"]
 OnError = Literal["fail", "continue"]
@@ -23,7 +26,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One step.
 
     Attributes:
-        target: an AgentSpec, a WorkflowSpec, or a function.
+        target: an AgentSpec, a WorkflowSpec, or a function; a `FunctionRef` in a spec that was
+            decoded, until `specs.load_functions` puts the function in its place.
         prompt: template with `{name}`, `{name.field}`, `{input}`, `{item}`, `{index}`.
         after: names of the steps it waits for.
         each: a placeholder naming a list; the step runs once per item.
@@ -34,7 +38,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    target: Any  # Any: AgentSpec | WorkflowSpec | callable; which one is checked at build
+    target: Target
     prompt: str | None = None
     after: tuple[str, ...] = ()
     each: str | None = None
@@ -44,7 +48,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     effects: Effects | None = None
 
 
-class WorkflowSpec(msgspec.Struct, frozen=True, kw_only=True):
+class WorkflowSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="workflow"):
     """A named graph of steps with its bounds; `timeout` in seconds for the whole run."""
 
     name: str
@@ -54,8 +58,16 @@ class WorkflowSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
 
 
+if TYPE_CHECKING:
+    # Any: a step function takes and gives what it likes
+    Target: TypeAlias = AgentSpec | WorkflowSpec | FunctionRef | Callable[..., Any]
+else:
+    # What may come off the wire: functions travel as their import path.
+    Target = AgentSpec | WorkflowSpec | FunctionRef
+
+
 class RunWorkflow(msgspec.Struct, frozen=True, kw_only=True):
-    """Run `spec` once; the reply is a `WorkflowResult`. `path` is the step it is nested in, or empty."""
+    """Run `spec` once; the reply is a `WorkflowResult`. `path` is the step around it, or empty."""
 
     spec: WorkflowSpec
     input: Any = None  # Any: whatever the first steps take
@@ -67,7 +79,7 @@ class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     """Do one step: call the function, or run the agent, with `value`."""
 
     path: str
-    target: Any  # Any: AgentSpec or callable
+    target: Target
     value: Any  # Any: the rendered prompt, or the object a placeholder named
     context: Any = None  # Any: the run's RunContext, by reference
     sink: Any = None  # Any: a stream's producer side; never encoded
@@ -107,7 +119,8 @@ class WorkflowResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a run of a workflow gave.
 
     Attributes:
-        output: of the last step (sequential), of all steps by name (parallel), of the last sinks (dag).
+        output: of the last step (sequential), of all steps by name (parallel), of the last sinks
+            (dag).
         steps: a record for every step and item, by path, nested ones included.
         critical_path: names of the steps that determined the duration, in order.
     """
