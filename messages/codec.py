@@ -144,18 +144,21 @@ def _enc_hook(value: object) -> object:
     if isinstance(value, _FUNCTIONS):
         return FunctionRef(function_path(value))
     raise CodecError(
-        f"a {type(value).__module__}.{type(value).__qualname__} cannot be encoded; "
+        f"{type(value).__module__}.{type(value).__qualname__} cannot be encoded; "
         "send plain data or a msgspec.Struct"
     )
 
 
 def _dec_hook(kind: Any, value: object) -> object:  # Any: a class, or a generic alias
     if isinstance(kind, type) and issubclass(kind, BaseException):
-        error = from_wire(msgspec.convert(value, ErrorInfo))
+        try:
+            error = from_wire(msgspec.convert(value, ErrorInfo))
+        except msgspec.ValidationError as problem:
+            raise ValueError(f"not an error: {problem}") from problem  # msgspec adds the place
         if isinstance(error, kind):
             return error
         raise CodecError(f"expected a {kind.__name__}, got a {type(error).__name__}")
-    raise CodecError(f"a {_name(kind)} cannot be decoded; declare a msgspec.Struct instead")
+    raise CodecError(f"{_name(kind)} cannot be decoded; declare a msgspec.Struct instead")
 
 
 _MSGPACK = msgspec.msgpack.Encoder(enc_hook=_enc_hook)

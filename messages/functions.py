@@ -92,4 +92,4 @@ def load_function(path: str) -> Callable[..., Any]:  # Any: a function takes wha
 
 
 def _shown(function: object) -> str:
-    return f"a {type(function).__name__} object"
+    return f"an object of type {type(function).__name__}"

@@ -93,7 +93,7 @@ def _refuse_target(target: object, where: str) -> None:
                 raise ConfigError(where + error.message) from error
         case _:
             raise ConfigError(
-                f"{where}its target is a {type(target).__name__}; "
+                f"{where}its target is of type {type(target).__name__}; "
                 "an agent, a workflow or a function can be a step"
             )
 
@@ -102,7 +102,7 @@ def _refuse_agent(spec: AgentSpec, where: str) -> None:
     name = f"agent {spec.name!r}" if spec.name else "an agent without a name"
     if spec.model is not None and not isinstance(spec.model, str):
         raise ConfigError(
-            f"{where}{name} has a {type(spec.model).__name__} object of this process as its model; "
+            f"{where}{name} has an object of type {type(spec.model).__name__} as its model; "
             "only 'provider:model' can be encoded"
         )
     if isinstance(spec.api_key, Secret):
