@@ -125,6 +125,10 @@ VIOLATIONS = [
     ("actors", "actors/tools/planted.py", "understudy.actors.models"),
     ("actors", "actors/unnamed.py", "understudy.messages"),
     ("messages", "messages/planted.py", "httpx"),
+    ("pure", "actors/rules/planted.py", "time"),
+    ("pure", "runtime/plan.py", "threading"),
+    ("pure", "runtime/strategy.py", "pykka"),
+    ("edge", "src/understudy/testing/planted.py", "understudy.runtime.edge"),
 ]
 
 
