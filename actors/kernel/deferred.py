@@ -1,0 +1,157 @@
+"""Answers given later, and work beside the handlers.
+
+An actor that serves many callers never awaits slow work in its handler, because the next message would wait.
+`defer` takes the answer of the message in hand out of the handler; `background` runs a coroutine whose
+outcome comes back as a message. Both belong to one incarnation and are bounded, both carry the deadline and
+the cancellation of the message they come from, and a deferred message stays `running` in the ledger until it
+is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from understudy.actors.kernel.context import in_hand
+from understudy.actors.kernel.reply import CANCELLED, DONE, FAILED, PENDING
+from understudy.messages.control import Outcome
+from understudy.messages.envelope import Envelope, Lane
+from understudy.messages.errors import OverloadedError, RunCancelledError, UnderstudyError
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.cell import Cell
+
+
+class Deferred:
+    """The answer to one message, to be given from any handler of the actor (or any thread).
+
+    Answering twice, or after the actor's life has ended, changes nothing: it is a dead letter.
+    """
+
+    __slots__ = ("_cell", "_env")
+
+    def __init__(self, cell: Cell, env: Envelope) -> None:
+        self._cell = cell
+        self._env = env
+
+    @property
+    def envelope(self) -> Envelope:
+        """The message whose answer this is, with its deadline and origin."""
+        return self._env
+
+    @property
+    def done(self) -> bool:
+        """True when there is nobody left to answer."""
+        deferred = self._cell.deferred
+        return deferred is None or id(self._env) not in deferred
+
+    def set(self, value: Any = None) -> None:  # Any: the answer
+        """Answer."""
+        self._cell.settle_deferred(self._env, DONE, value)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Answer with an error."""
+        self._cell.settle_deferred(self._env, FAILED, error)
+
+
+class Background:
+    """A coroutine owned by one incarnation of an actor."""
+
+    __slots__ = ("_cell", "_env", "_scope", "_task", "_then")
+
+    def __init__(self, cell: Cell, env: Envelope, then: Callable[[Outcome], Any]) -> None:
+        self._cell = cell
+        self._env = env
+        self._then = then
+        self._scope = env.scope
+        self._task: asyncio.Task[Any] | None = None
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Begin, on the loop's thread."""
+        if self._cell.background is None or id(self) not in self._cell.background:
+            work.close()  # its life ended before it began
+            return
+        self._task = asyncio.get_running_loop().create_task(self._run(work))
+
+    def cancel(self, *, expired: bool = False) -> bool:
+        """End it; its outcome is a `RunCancelledError` message if the actor still lives."""
+        del expired  # the outcome is the same
+        self._cell.system.call_on_loop(self._cancel)
+        return True
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self, work: Coroutine[Any, Any, Any]) -> None:
+        in_hand.set(self._env)
+        try:
+            outcome = Outcome(value=await work)
+        except asyncio.CancelledError:
+            outcome = Outcome(error=RunCancelledError(f"cancelled in {self._cell.path}"))
+        except BaseException as error:  # noqa: BLE001 - the outcome goes to the actor as a message
+            outcome = Outcome(error=error)
+        self._finish(outcome)
+
+    def _finish(self, outcome: Outcome) -> None:
+        cell = self._cell
+        if self._scope is not None and self._scope._children is not None:
+            self._scope._children.pop(id(self), None)
+        if cell.background is None or cell.background.pop(id(self), None) is None:
+            return  # its life has ended: nobody is interested
+        env = self._env
+        cell.post(
+            Envelope(
+                self._then(outcome), env.deadline, env.origin, env.scope, None, cell, Lane.ANSWER
+            )
+        )
+
+
+def defer(cell: Cell, bound: int) -> Deferred:
+    """See `Actor.defer`."""
+    env = _hand(cell, "defer")
+    with cell.lock:
+        if cell.deferred is None:
+            cell.deferred = {}
+        if len(cell.deferred) >= bound:
+            msg = f"{cell.path} already owes {bound} deferred answers (max_outstanding)"
+            raise OverloadedError(msg, actor=cell.path)
+        cell.deferred[id(env)] = env
+    return Deferred(cell, env)
+
+
+def background(
+    cell: Cell, work: Coroutine[Any, Any, Any], then: Callable[[Outcome], Any], bound: int
+) -> None:
+    """See `Actor.background`."""
+    try:
+        hand = in_hand.get()
+        if cell.background is None:
+            cell.background = {}
+        if len(cell.background) >= bound:
+            msg = f"{cell.path} already runs {bound} background coroutines (max_outstanding)"
+            raise OverloadedError(msg, actor=cell.path)
+    except BaseException:
+        work.close()
+        raise
+    # A copy without the reply: whatever the coroutine sends belongs to the same scope.
+    env = Envelope(None, cell=cell) if hand is None else Envelope(
+        hand.message, hand.deadline, hand.origin, hand.scope, None, cell
+    )
+    job = Background(cell, env, then)
+    cell.background[id(job)] = job
+    if env.scope is not None:
+        if env.scope._state != PENDING:
+            env.scope = None if env.scope._state < CANCELLED else env.scope
+        else:
+            env.scope.adopt(job)
+    cell.system.call_on_loop(lambda: job.start(work))
+
+
+def _hand(cell: Cell, verb: str) -> Envelope:
+    env = in_hand.get()
+    if env is None or env.cell is not cell or cell.current is not env:
+        msg = f"{verb}() needs a message in hand: call it in on_receive of {cell.path}"
+        raise UnderstudyError(msg)
+    return env

@@ -1,0 +1,50 @@
+"""What a dispatcher is, and the slice of work that those without a loop share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from understudy.actors.kernel.context import in_hand
+from understudy.actors.kernel.reply import DONE
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.cell import Cell
+
+MESSAGES = 64
+"""An actor hands over after this many messages ..."""
+SECONDS = 0.005
+"""... or after this many seconds, whichever comes first."""
+
+
+class Dispatcher(Protocol):
+    """Decides where and when an actor's handler runs."""
+
+    on_loop: bool
+    """True when handlers run on the event loop, so they may be `async`."""
+
+    def schedule(self, cell: Cell) -> None:
+        """Run a slice of `cell` soon. Any thread; `cell` is not scheduled elsewhere."""
+        ...
+
+
+def run_slice(cell: Cell) -> bool:
+    """Handle messages of `cell` on this thread; True when the slice is over and the cell is not."""
+    now = cell.system.now
+    stop_at = now() + SECONDS
+    left = MESSAGES
+    env = cell.claim()
+    while env is not None:
+        token = in_hand.set(env)
+        try:
+            value = cell.receive(env.message) if env.lane else env.message()
+        except BaseException as error:  # noqa: BLE001 - contained: nobody else dies of it
+            state, value = cell.failed_with(env, error)
+        else:
+            state = DONE
+        in_hand.reset(token)
+        left -= 1
+        if left <= 0 or now() >= stop_at:
+            cell.finish(env, state, value, False)
+            return True
+        env = cell.finish(env, state, value)
+    return False

@@ -1,0 +1,397 @@
+"""The mailbox: bounded, closable, with lanes and an exact ledger.
+
+Guarantees
+- `post` answers truthfully whether the message was accepted, from any thread, without blocking; after
+  `close` nothing slips in, except answers to what this incarnation itself has asked for.
+- Every accepted message of the user lane is counted in exactly one place at any instant. All counters
+  change under the one lock, so a snapshot balances (`Ledger.balanced`).
+- A wake-up is never lost: the `scheduled` flag is set and cleared under the lock that guards the queue.
+- The system lane, stop, timers and answers are never refused: their number is bounded by what the
+  receiver itself asked for.
+
+Why not `queue.Queue`: 1 us a message and no way to close it. Why not a lock-free deque: then nobody could
+say whether a message came before or after the close.
+
+The deque is made at the first message: an idle actor has none.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from understudy.actors.kernel.errors import ActorDeadError
+from understudy.actors.kernel.reply import (
+    CANCELLED,
+    CLAIMED,
+    DONE,
+    EXPIRED,
+    FAILED,
+    PENDING,
+    QUEUED,
+    WAITING,
+    WITHDRAWN,
+    Reply,
+)
+from understudy.actors.kernel.timers import Timer
+from understudy.messages.control import Ledger, MailboxStats, Overflow
+from understudy.messages.envelope import Envelope, Lane
+from understudy.messages.errors import MailboxFullError
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.dispatchers.base import Dispatcher
+    from understudy.actors.kernel.options import MailboxOptions
+    from understudy.actors.kernel.system import ActorSystem
+
+SYSTEM, USER, ANSWER = Lane
+_ACCEPT, _QUEUE, _WAIT, _REFUSE = range(4)
+
+
+class Mailbox(ABC):
+    """Queue, lanes and counters of one actor. `Cell` adds the life."""
+
+    __slots__ = (
+        "accepted",
+        "cancelled",
+        "capacity",
+        "closed",
+        "current",
+        "dead",
+        "deferred",
+        "dispatcher",
+        "dropped",
+        "ended",
+        "expired",
+        "failed",
+        "fallen",
+        "gone",
+        "handled",
+        "late",
+        "lock",
+        "options",
+        "peak",
+        "queue",
+        "refused",
+        "scheduled",
+        "stashed",
+        "suspended",
+        "system",
+        "system_lane",
+        "waiting",
+    )
+
+    def __init__(
+        self, system: ActorSystem, dispatcher: Dispatcher, options: MailboxOptions
+    ) -> None:
+        self.system = system
+        self.dispatcher = dispatcher
+        self.options = options
+        self.capacity = options.capacity
+        self.lock = allocate_lock()
+        self.queue: deque[Envelope] | None = None
+        self.system_lane: deque[Envelope] | None = None
+        self.waiting: deque[Envelope] | None = None
+        self.stashed: deque[Envelope] | None = None
+        self.deferred: dict[int, Envelope] | None = None
+        self.current: Envelope | None = None
+        self.fallen: list[Envelope] | None = None
+        self.closed = self.ended = self.scheduled = False
+        self.suspended = True
+        # `dead`: envelopes still in the queue whose reply was withdrawn; `gone`: abandoned in threads.
+        self.accepted = self.handled = self.failed = self.expired = self.cancelled = 0
+        self.dropped = self.refused = self.late = self.dead = self.gone = self.peak = 0
+
+    @property
+    @abstractmethod
+    def path(self) -> str:
+        """Where the actor stands in the tree, such as `/user/search-3`."""
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def post(self, env: Envelope) -> bool:
+        """Accept `env` or refuse it; True when accepted. Any thread, never blocks, never raises."""
+        victim = None
+        with self.lock:
+            if self.closed and (env.lane != ANSWER or self.ended):
+                verdict = _REFUSE
+            else:
+                queue = self.queue
+                if queue is None:
+                    queue = self.queue = deque()
+                depth = len(queue) - self.dead
+                verdict = _ACCEPT
+                if depth >= self.capacity and env.lane == USER:
+                    verdict, victim = self._overflow(env, queue)
+                if verdict == _ACCEPT:
+                    queue.append(env)
+                    self.accepted += 1
+                    if depth >= self.peak:
+                        self.peak = depth + 1
+                    if self.scheduled:
+                        env.at = self.system.now()
+                        verdict = _QUEUE
+                    elif self.suspended:
+                        verdict = _QUEUE
+                    else:
+                        self.scheduled = True
+        if verdict == _ACCEPT:
+            self.dispatcher.schedule(self)
+        if victim is not None:
+            self.discard(victim, "overflow")
+        elif verdict == _REFUSE:
+            self._refuse(env)
+            return False
+        return True
+
+    def post_system(self, operation: Callable[[], Any]) -> bool:  # Any: None, or a coroutine
+        """Run `operation` as this actor, before any user message; False when it has ended."""
+        with self.lock:
+            if self.ended:
+                return False
+            if self.system_lane is None:
+                self.system_lane = deque()
+            self.system_lane.append(Envelope(operation, cell=self, lane=SYSTEM))
+            if self.scheduled:
+                return True
+            self.scheduled = True
+        self.dispatcher.schedule(self)
+        return True
+
+    def _overflow(self, env: Envelope, queue: deque[Envelope]) -> tuple[int, Envelope | None]:
+        """Decide about a full queue (lock held): the verdict, and whom to drop instead."""
+        policy = self.options.overflow
+        if policy == Overflow.WAIT and env.reply is not None:
+            if self.waiting is None:
+                self.waiting = deque()
+            env.reply.work = WAITING
+            self.waiting.append(env)
+            return _WAIT, None
+        if policy in (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST):
+            oldest = policy == Overflow.DROP_OLDEST
+            for index in range(len(queue)) if oldest else range(len(queue) - 1, -1, -1):
+                victim = queue[index]
+                if victim.lane == USER and (
+                    victim.reply is None or victim.reply.work != WITHDRAWN
+                ):
+                    del queue[index]
+                    if victim.reply is not None:
+                        victim.reply.work = WITHDRAWN
+                    self.dropped += 1
+                    return _ACCEPT, victim
+        return _REFUSE, None
+
+    def _refuse(self, env: Envelope) -> None:
+        """Say no, outside of the lock: an error for who asked, a dead letter for who told."""
+        with self.lock:
+            self.refused += 1
+            closed = self.closed
+        if env.reply is not None:
+            env.reply.work = WITHDRAWN
+            env.reply.settle(FAILED, self.dead_error() if closed else self.full_error())
+        self.system.dead_letters.add(env, self.path, "closed" if closed else "full")
+
+    def discard(self, env: Envelope, reason: str) -> None:
+        """An accepted message that nobody will handle (already counted): answer and record it."""
+        if env.reply is not None:
+            env.reply.work = WITHDRAWN
+            env.reply.settle(
+                FAILED, self.full_error() if reason == "overflow" else self.dead_error()
+            )
+        self.system.dead_letters.add(env, self.path, reason)
+
+    def dead_error(self) -> ActorDeadError:
+        """What who asks an actor that has ended is told."""
+        return ActorDeadError(f"{self.path} has ended", actor=self.path)
+
+    def full_error(self) -> MailboxFullError:
+        """What who asks an actor with a full mailbox is told."""
+        return MailboxFullError(
+            f"the mailbox of {self.path} is full ({self.capacity} messages); send fewer at a time, "
+            "or give it a larger capacity or overflow='wait'",
+            actor=self.path,
+        )
+
+    # -- handling --------------------------------------------------------------------------------
+
+    def claim(self) -> Envelope | None:
+        """The next message to handle, or None: then the actor is no longer scheduled."""
+        with self.lock:
+            env = self._claim_locked()
+        if self.fallen is not None:
+            self._bury()
+        return env
+
+    def _claim_locked(self) -> Envelope | None:
+        if self.system_lane:
+            return self.system_lane.popleft()
+        queue = self.queue
+        if queue and not self.suspended:
+            while queue:
+                env = queue.popleft()
+                reply = env.reply
+                if reply is not None:
+                    if reply.work == WITHDRAWN:
+                        self.dead -= 1
+                        continue
+                    reply.work = CLAIMED
+                if env.deadline is not None and env.deadline <= self.system.now():
+                    self._fall_locked(env, EXPIRED)
+                    continue
+                scope = env.scope
+                if scope is not None and scope._state >= CANCELLED:
+                    self._fall_locked(env, scope._state)
+                    continue
+                if env.lane == ANSWER and isinstance(env.message, Timer):
+                    message = env.message.take()
+                    if message is None:
+                        self.cancelled += 1
+                        continue
+                    env.message = message
+                if self.waiting:
+                    self._admit_locked(queue)
+                self.current = env
+                return env
+            if self.waiting:
+                self._admit_locked(queue)
+                return self._claim_locked()
+        return self.idle_locked()
+
+    def idle_locked(self) -> Envelope | None:
+        """Nothing to claim (lock held): go idle. `Cell` ends the actor here when it is stopping."""
+        self.scheduled = False
+        return None
+
+    def finish(
+        self,
+        env: Envelope,
+        state: int,
+        value: Any,  # Any: the answer, or the error
+        more: bool = True,  # noqa: FBT001, FBT002 - positional on the hot path
+    ) -> Envelope | None:
+        """The handler is through with `env`: count it, answer it, claim the next one if `more`."""
+        reply = env.reply
+        late = False
+        with self.lock:
+            self.current = None
+            if self.deferred is not None and id(env) in self.deferred:
+                if state == DONE:
+                    reply = None  # whoever holds the Deferred will answer
+                else:
+                    del self.deferred[id(env)]
+                    late = self._settle_locked(reply, state, value)
+            elif env.lane:
+                late = self._settle_locked(reply, state, value)
+            following = self._claim_locked() if more else None
+        if late:
+            self.late_answer(value)
+        elif reply is not None:
+            reply.wake()
+        if self.fallen is not None:
+            self._bury()
+        return following
+
+    def _settle_locked(self, reply: Reply[Any] | None, state: int, value: Any) -> bool:
+        """Count a handled message and set its answer; True when the answer came too late."""
+        reached = PENDING if reply is None else reply._state
+        if reached == EXPIRED or state == EXPIRED:
+            self.expired += 1
+        elif reached == CANCELLED or state == CANCELLED:
+            self.cancelled += 1
+        elif state == DONE:
+            self.handled += 1
+        else:
+            self.failed += 1
+        if reply is None:
+            return False
+        if reached:
+            return state in (DONE, FAILED)
+        reply._state = state
+        reply._value = value
+        return False
+
+    def withdraw_locked(self, reply: Reply[Any]) -> None:
+        """A queued request was cancelled or expired (lock held): it will not be handled."""
+        reply.work = WITHDRAWN
+        self.dead += 1
+        if reply._state == EXPIRED:
+            self.expired += 1
+        else:
+            self.cancelled += 1
+
+    def _fall_locked(self, env: Envelope, state: int) -> None:
+        """Claimed too late (lock held): expired, or its scope was cancelled meanwhile."""
+        if state == EXPIRED:
+            self.expired += 1
+        else:
+            self.cancelled += 1
+        if self.fallen is None:
+            self.fallen = []
+        self.fallen.append(env)
+
+    def _bury(self) -> None:
+        fallen, self.fallen = self.fallen, None
+        for env in fallen or ():
+            expired = env.deadline is not None and env.deadline <= self.system.now()
+            if env.reply is not None:
+                env.reply.work = WITHDRAWN
+                env.reply.cancel(expired=expired)
+            self.system.dead_letters.add(env, self.path, "expired" if expired else "cancelled")
+
+    def _admit_locked(self, queue: deque[Envelope]) -> None:
+        """A place is free: let waiting requests in, in order, past those that gave up."""
+        while self.waiting and len(queue) - self.dead < self.capacity:
+            env = self.waiting.popleft()
+            if env.reply._state == PENDING:
+                env.reply.work = QUEUED
+                queue.append(env)
+                self.accepted += 1
+
+    def late_answer(self, value: Any) -> None:  # Any: the answer nobody waits for
+        """An answer after the first one: counted, kept as a dead letter, no error."""
+        with self.lock:
+            self.late += 1
+        self.system.dead_letters.add(Envelope(value), self.path, "late_reply")
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def ledger(self) -> Ledger:
+        """All counters at one instant."""
+        with self.lock:
+            return self.ledger_locked()
+
+    def ledger_locked(self) -> Ledger:
+        """See `ledger`; the lock is held."""
+        current = self.current
+        held = len(self.deferred) if self.deferred else 0
+        if current is not None and (not self.deferred or id(current) not in self.deferred):
+            held += 1
+        return Ledger(
+            accepted=self.accepted,
+            handled=self.handled,
+            failed=self.failed,
+            expired=self.expired,
+            cancelled=self.cancelled,
+            dropped=self.dropped,
+            queued=(len(self.queue) - self.dead) if self.queue else 0,
+            stashed=len(self.stashed) if self.stashed else 0,
+            running=held + self.gone,
+            abandoned=self.gone,
+            refused=self.refused,
+            late_reply=self.late,
+        )
+
+    def stats(self) -> MailboxStats:
+        """The mailbox at one instant."""
+        with self.lock:
+            head = self.queue[0].at if self.queue else 0.0
+            return MailboxStats(
+                depth=(len(self.queue) - self.dead) if self.queue else 0,
+                peak=self.peak,
+                oldest=self.system.now() - head if head else 0.0,
+                accepted=self.accepted,
+                refused=self.refused,
+                dropped=self.dropped,
+            )

@@ -1,0 +1,364 @@
+"""`Reply`: the answer to one request, on its way.
+
+Guarantees: the first answer wins, whoever gives it, and a later one never raises in the one who gives it
+(pykka's future kills the actor's thread instead); every waiter wakes exactly once; `await` works on any
+event loop and never blocks it; `.get()` works on any thread. Cancelling or expiring a Reply also ends the
+work behind it: queued work is withdrawn, a running handler is cancelled, and so is everything that the
+handler requested meanwhile (its children).
+
+Why not `asyncio.Future`: it belongs to one loop and is not safe across threads. Why not
+`concurrent.futures.Future`: a Condition each, 5 us to make. A Reply shares the lock of the actor that owes
+the answer, and makes an asyncio future or a thread lock only when somebody really waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from _thread import allocate_lock, get_ident
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pykka
+
+from understudy.actors.kernel.context import in_hand
+from understudy.actors.kernel.errors import ActorDeadError, DeadlineExceededError
+from understudy.messages.errors import RunCancelledError, WouldDeadlockError
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.cell import Cell
+
+T = TypeVar("T")
+M = TypeVar("M")
+
+PENDING, DONE, FAILED, CANCELLED, EXPIRED = range(5)
+QUEUED, CLAIMED, WITHDRAWN, WAITING = range(4)
+
+_detached = allocate_lock()
+
+
+class Reply(pykka.Future[T]):
+    """A handle to an answer. Blocks nobody but the thread that calls `get`."""
+
+    __slots__ = (
+        "_bucket",
+        "_cell",
+        "_children",
+        "_parent",
+        "_state",
+        "_thread",
+        "_value",
+        "_waiter",
+        "work",
+    )
+
+    def __init__(self, cell: Cell | None = None) -> None:
+        # pykka's own __init__ prepares get-hooks, which a Reply does not use.
+        self._state = PENDING
+        self._cell = cell
+        self.work = QUEUED
+        self._value: Any = None  # Any: the answer, or the error
+        self._waiter: Any = None  # Any: asyncio future, thread lock, or list of callbacks
+        self._thread = 0
+        self._parent: Reply[Any] | None = None
+        self._children: dict[int, Any] | None = None  # Any: whatever has cancel(expired=)
+        self._bucket: dict[int, Reply[Any]] | None = None
+
+    # -- the one who answers -------------------------------------------------------------------
+
+    def set(self, value: T | None = None) -> None:
+        """Answer. A second answer changes nothing and becomes a dead letter."""
+        if not self.settle(DONE, value) and self._cell is not None:
+            self._cell.late_answer(value)
+
+    def set_exception(self, exc_info: Any = None) -> None:  # Any: pykka's exc_info triple
+        """Answer with an error: an exception, pykka's triple, or the exception being handled."""
+        if isinstance(exc_info, BaseException):
+            error: BaseException | None = exc_info
+        else:
+            triple = exc_info or sys.exc_info()
+            error = triple[1] if triple[1] is not None else triple[0]()
+        if error is not None and not self.settle(FAILED, error) and self._cell is not None:
+            self._cell.late_answer(error)
+
+    def settle(self, state: int, value: Any) -> bool:  # Any: the answer, or the error
+        """First answer wins: True when this one did."""
+        cell = self._cell
+        with cell.lock if cell is not None else _detached:
+            if self._state:
+                return False
+            self._state = state
+            self._value = value
+            if cell is not None and self.work == QUEUED:
+                cell.withdraw_locked(self)
+        self.wake()
+        if state >= CANCELLED:
+            self._cancel_work()
+        return True
+
+    def wake(self) -> None:
+        """Tell those who wait; called once, after the state has changed."""
+        bucket = self._bucket
+        if bucket is not None:
+            bucket.pop(id(self), None)
+            self._bucket = None
+        parent = self._parent
+        if parent is not None:
+            self._parent = None
+            if parent._children is not None:
+                parent._children.pop(id(self), None)
+        waiter = self._waiter
+        if waiter is None:
+            return
+        self._waiter = None
+        if type(waiter) is list:
+            for callback in waiter:
+                callback(self)
+        else:
+            _notify(waiter, self._thread)
+
+    # -- the one who waits ---------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, T]:  # Any: asyncio's protocol
+        if not self._state:
+            yield from self._suspend()
+        if self._state == DONE:
+            return self._value  # type: ignore[no-any-return]
+        raise self._error()
+
+    def _suspend(self) -> Generator[Any, None, None]:  # Any: asyncio's protocol
+        """Wait on whichever loop runs here; on our own, first handle what is ready and quick."""
+        cell = self._cell
+        thread = get_ident()
+        if cell is not None and thread == cell.system.loop_thread:
+            cell.system.hasten(self)
+            if self._state:
+                return
+            waiter = asyncio.Future(loop=cell.system.loop)
+        else:
+            waiter = asyncio.get_running_loop().create_future()
+        if not self._wait_with(waiter, thread):
+            return
+        hand = in_hand.get()
+        asker = None if hand is None or cell is None else hand.cell
+        if asker is not None:
+            asker.waits_for = cell
+        try:
+            yield from waiter
+        except BaseException:
+            self.cancel()
+            raise
+        finally:
+            if asker is not None:
+                asker.waits_for = None
+
+    __iter__ = __await__
+
+    def get(self, *, timeout: float | None = None) -> T:
+        """Block this thread until the answer is there.
+
+        Args:
+            timeout: seconds to wait; the work goes on when they have passed (use `cancel`).
+
+        Raises:
+            DeadlineExceededError: (also `pykka.Timeout`) not answered within `timeout`.
+            WouldDeadlockError: called on the thread of the loop that has to give the answer.
+        """
+        if not self._state:
+            cell = self._cell
+            if cell is not None and get_ident() == cell.system.loop_thread:
+                msg = (
+                    f"blocking on the answer of {cell.path} would stop the loop that has to give it; "
+                    "use `await reply` (or `await ref.request(...)`)"
+                )
+                raise WouldDeadlockError(msg, actor=cell.path)
+            if cell is None:
+                self._block(timeout)
+            else:
+                cell.system.blocking(cell, lambda: self._block(timeout))
+        if self._state == DONE:
+            return self._value  # type: ignore[no-any-return]
+        raise self._error()
+
+    def cancel(self, *, expired: bool = False) -> bool:
+        """Give up: those who wait get `RunCancelledError`, the work behind it is cancelled.
+
+        Returns:
+            False when it was already answered.
+        """
+        if self._state:
+            return False
+        where = "" if self._cell is None else f" by {self._cell.path}"
+        if expired:
+            error: BaseException = DeadlineExceededError(f"no answer{where} before the deadline")
+            return self.settle(EXPIRED, error)
+        return self.settle(CANCELLED, RunCancelledError(f"the request was cancelled{where}"))
+
+    def adopt(self, child: Any) -> None:  # Any: a Reply, or whatever has cancel(expired=)
+        """Cancel `child` too when this one is cancelled or expires."""
+        children = self._children
+        if children is None:
+            children = self._children = {}
+        children[id(child)] = child
+        if type(child) is Reply:
+            child._parent = self
+        if self._state >= CANCELLED:
+            child.cancel(expired=self._state == EXPIRED)
+
+    @property
+    def done(self) -> bool:
+        """True when it has been answered, failed, cancelled or expired."""
+        return self._state != PENDING
+
+    @property
+    def cancelled(self) -> bool:
+        """True when the work behind it should end: cancelled or past its deadline."""
+        return self._state >= CANCELLED
+
+    def add_done_callback(self, callback: Callable[[Reply[T]], None]) -> None:
+        """Call `callback(reply)` once it is answered, on the thread that answers, or now."""
+        if not self._wait_with(callback, -1):
+            callback(self)
+
+    # -- pykka's combinators, without get-hooks --------------------------------------------------
+
+    def map(self, func: Callable[[T], M]) -> Reply[M]:
+        """A Reply with `func` of the value; errors pass through."""
+        mapped: Reply[M] = Reply()
+
+        def apply(reply: Reply[T]) -> None:
+            if reply._state != DONE:
+                mapped.set_exception(reply._error())
+                return
+            try:
+                mapped.set(func(reply._value))
+            except Exception as error:  # noqa: BLE001 - it is the mapped answer
+                mapped.set_exception(error)
+
+        self.add_done_callback(apply)
+        return mapped
+
+    def filter(self, func: Callable[[Any], bool]) -> Reply[list[Any]]:  # type: ignore[override]
+        """A Reply with the items that `func` accepts."""
+        return self.map(lambda items: [item for item in items if func(item)])  # type: ignore[attr-defined]
+
+    def reduce(self, func: Callable[[Any, Any], Any], *args: Any) -> Reply[Any]:  # type: ignore[override]
+        """A Reply with `functools.reduce(func, items, *args)`."""
+        from functools import reduce  # noqa: PLC0415 - rarely used
+
+        return self.map(lambda items: reduce(func, items, *args))  # type: ignore[arg-type]
+
+    def join(self, *futures: pykka.Future[Any]) -> Reply[list[Any]]:  # type: ignore[override]
+        """A Reply with the values of several; the first error wins, at once."""
+        return join([self, *futures])
+
+    def set_get_hook(self, func: object) -> None:
+        """Refused: a hook runs on whichever thread waits first, for as long as it likes."""
+        del func
+        msg = "a Reply has no get-hook; use map() or add_done_callback()"
+        raise TypeError(msg)
+
+    def __repr__(self) -> str:
+        state = ("pending", "answered", "failed", "cancelled", "expired")[self._state]
+        return f"<Reply {state}>"
+
+    # -- private ---------------------------------------------------------------------------------
+
+    def _wait_with(self, waiter: Any, thread: int) -> bool:  # Any: see _waiter
+        """Register a waiter; False when the answer is already there."""
+        cell = self._cell
+        with cell.lock if cell is not None else _detached:
+            if self._state:
+                return False
+            if self._waiter is None and thread >= 0:
+                self._waiter = waiter
+                self._thread = thread
+                return True
+            if type(self._waiter) is not list:
+                first, ident = self._waiter, self._thread
+                self._waiter = [] if first is None else [lambda _: _notify(first, ident)]
+            self._waiter.append(waiter if thread < 0 else lambda _: _notify(waiter, thread))
+            return True
+
+    def _block(self, timeout: float | None) -> None:
+        waiter = allocate_lock()
+        waiter.acquire()
+        if self._wait_with(waiter, 0) and not waiter.acquire(
+            timeout=-1 if timeout is None else max(0.0, timeout)
+        ):
+            msg = f"no answer within {timeout} seconds"
+            raise DeadlineExceededError(msg)
+
+    def _error(self) -> BaseException:
+        error = self._value
+        # A fresh traceback for each raise: the same error may be raised in many tasks.
+        return error.with_traceback(None) if isinstance(error, BaseException) else ActorDeadError()
+
+    def _cancel_work(self) -> None:
+        children = self._children
+        if children is not None:
+            self._children = None
+            for child in list(children.values()):
+                child.cancel(expired=self._state == EXPIRED)
+        if self._cell is not None and self.work == CLAIMED:
+            self._cell.cancel_running(self)
+
+
+def join(futures: Iterable[pykka.Future[Any]]) -> Reply[list[Any]]:
+    """Wait for several at once: a Reply with all values in order, or the first error as it happens."""
+    replies = [future if isinstance(future, Reply) else adopt(future) for future in futures]
+    joined: Reply[list[Any]] = Reply()
+    left = len(replies)
+    lock = allocate_lock()
+
+    def one(reply: Reply[Any]) -> None:
+        nonlocal left
+        if reply._state != DONE:
+            joined.settle(FAILED, reply._error())
+            return
+        with lock:
+            left -= 1
+            last = left == 0
+        if last:
+            joined.set([each._value for each in replies])
+
+    if not replies:
+        joined.set([])
+    for reply in replies:
+        reply.add_done_callback(one)
+    return joined
+
+
+def adopt(future: pykka.Future[Any]) -> Reply[Any]:
+    """A Reply for a foreign pykka future; a thread of its own waits for it (daemon, named)."""
+    import threading  # noqa: PLC0415 - only for foreign futures
+
+    reply: Reply[Any] = Reply()
+
+    def wait() -> None:
+        try:
+            reply.set(future.get())
+        except BaseException as error:  # noqa: BLE001 - whatever it was, it is the answer
+            reply.set_exception(error)
+
+    threading.Thread(target=wait, name="understudy-pykka-future", daemon=True).start()
+    return reply
+
+
+def _notify(waiter: Any, thread: int) -> None:  # Any: an asyncio future or a thread lock
+    if isinstance(waiter, asyncio.Future):
+        if get_ident() == thread:
+            if not waiter.done():
+                waiter.set_result(None)
+            return
+        try:
+            waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
+        except RuntimeError:
+            return  # its loop is closed: nobody waits there any more
+    else:
+        waiter.release()
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,257 @@
+"""`ActorSystem`: the stage that actors of one runtime share.
+
+It owns the ports (clock, random numbers, dispatchers, events), the deadline wheel, the dead letters and the
+root of the tree. There is no global registry: several systems live in one process and know nothing of each
+other. It starts no thread and no loop; the Runtime hands it the dispatchers it shall use.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from understudy.actors.kernel.actor import Actor
+from understudy.actors.kernel.cell import KILL, Cell
+from understudy.actors.kernel.clock import Bell, Clock, SystemClock
+from understudy.actors.kernel.dead_letters import DeadLetters
+from understudy.actors.kernel.options import ChildSpec, MailboxOptions
+from understudy.actors.kernel.ref import Ref
+from understudy.actors.kernel.reply import Reply
+from understudy.actors.kernel.wheel import DeadlineWheel
+from understudy.actors.rules.restarts import RestartHistory, RestartPolicy
+from understudy.messages.control import Ledger
+from understudy.messages.errors import ConfigError, RuntimeStoppedError, to_wire
+from understudy.messages.events import ActorParked, Event
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from understudy.actors.kernel.dispatchers.base import Dispatcher
+
+logger = logging.getLogger("understudy.kernel")
+
+
+class Events(Protocol):
+    """Where facts go. `wants` is asked first, so that nothing is built for nobody."""
+
+    def wants(self, kind: type[Event]) -> bool: ...
+
+    def publish(self, event: Event) -> None: ...
+
+
+class NoEvents:
+    """Nobody listens."""
+
+    def wants(self, kind: type[Event]) -> bool:
+        """False."""
+        del kind
+        return False
+
+    def publish(self, event: Event) -> None:
+        """Nothing."""
+
+
+class Guardian(Actor):
+    """The root of a branch: it supervises and takes no messages."""
+
+    blocking = False
+
+
+class Later:
+    """A function to be called after some time; `cancel()` from any thread."""
+
+    __slots__ = ("_bell", "_fn")
+
+    def __init__(self, fn: Callable[[], None]) -> None:
+        self._fn: Callable[[], None] | None = fn
+        self._bell: Bell | None = None
+
+    def cancel(self) -> None:
+        """Do not call it any more."""
+        self._fn = None
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.cancel()
+
+    def arm(self, clock: Clock, when: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Set the bell, on the loop's thread."""
+        if self._fn is not None:
+            self._bell = clock.ring_at(when, self._ring, loop)
+
+    def _ring(self) -> None:
+        fn, self._fn = self._fn, None
+        if fn is not None:
+            fn()
+
+
+class ActorSystem:
+    """See the module's docstring.
+
+    Args:
+        loop: the event loop of the `loop` dispatcher, and its thread's ident.
+        dispatchers: `loop` and `threads`, by name.
+        clock, rng, events: ports.
+    """
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        loop_thread: int,
+        dispatchers: dict[str, Dispatcher],
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        events: Events | None = None,
+        restart_policy: RestartPolicy | None = None,
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.now = self.clock.now
+        self.random = rng or random.Random()  # noqa: S311 - jitter, not secrets
+        self.events: Events = events or NoEvents()
+        self.loop = loop
+        self.loop_thread = loop_thread
+        self.dispatchers = dispatchers
+        self.restart_policy = restart_policy or RestartPolicy()
+        self.wheel = DeadlineWheel(self.clock, self.call_on_loop)
+        self.dead_letters = DeadLetters(self)
+        self.closing = False
+        self._numbers = itertools.count(1)
+        self._lock = allocate_lock()
+        self._past = Ledger()
+        self.parked_cells: dict[str, Cell] = {}
+        self.user = self._root("user")
+        self.infrastructure = self._root("system")
+
+    def _root(self, name: str) -> Cell:
+        spec = ChildSpec(cls=Guardian, mailbox=MailboxOptions(capacity=1))
+        cell = Cell(self, self.dispatchers["loop"], spec, None, name)
+        cell.ref = Ref(cell)
+        cell.build()
+        cell._started()
+        return cell
+
+    # -- making actors -----------------------------------------------------------------------------
+
+    def spawn(self, spec: ChildSpec, *, parent: Cell | None = None) -> Reply[Ref[Any]]:
+        """Make an actor. Its `__init__` runs here; the Reply is answered after `on_start`.
+
+        Raises:
+            ConfigError: the parent has a child of that name.
+            RuntimeStoppedError: the system is shutting down.
+            Exception: whatever the actor's `__init__` raises.
+        """
+        parent = parent or self.user
+        if self.closing:
+            msg = "the runtime is stopping and makes no more actors"
+            raise RuntimeStoppedError(msg)
+        name: str | int = spec.name if spec.name is not None else next(self._numbers)
+        dispatcher = self.dispatchers["loop" if spec.cls.traits.on_loop else "threads"]
+        cell = Cell(self, dispatcher, spec, parent, name)
+        cell.ref = Ref(cell)
+        cell.build()
+        children = parent.children
+        if children is None:
+            children = parent.children = {}
+        if children.setdefault(name, cell) is not cell:
+            msg = f"{parent.path} already has a child named {name!r}"
+            raise ConfigError(msg)
+        reply: Reply[Ref[Any]] = Reply()
+        cell.starters = [reply]
+        cell.start()
+        return reply
+
+    # -- what cells ask for ------------------------------------------------------------------------
+
+    def call_on_loop(self, fn: Callable[[], object]) -> None:
+        """Run `fn` on the loop's thread: now when this is it, soon otherwise."""
+        from _thread import get_ident  # noqa: PLC0415 - shadowing guard: patched in simulations
+
+        if get_ident() == self.loop_thread:
+            fn()
+            return
+        try:
+            self.loop.call_soon_threadsafe(fn)
+        except RuntimeError:
+            self.loop_lost()
+
+    def hasten(self, reply: Reply[Any]) -> None:
+        """Somebody waits for `reply` on the loop's thread: see `LoopDispatcher.hasten`."""
+        self.dispatchers["loop"].hasten(reply)
+
+    def after(self, delay: float, fn: Callable[[], None]) -> Later:
+        """Call `fn` on the loop after `delay` seconds. Any thread."""
+        later = Later(fn)
+        when = self.now() + delay
+        self.call_on_loop(lambda: later.arm(self.clock, when, self.loop))
+        return later
+
+    def blocking(self, cell: Cell, wait: Callable[[], None]) -> None:
+        """Run `wait`, which blocks this thread on an answer of `cell`."""
+        del cell
+        wait()
+
+    def restart_delay(self, cell: Cell) -> float | None:
+        """Seconds until `cell` may start again, or None when it has failed too often."""
+        if cell.restarts is None:
+            cell.restarts = RestartHistory()
+        history: RestartHistory = cell.restarts
+        return history.delay(self.restart_policy, self.now(), self.random.random())
+
+    def log_failure(self, cell: Cell, error: BaseException) -> None:
+        """One log record for an unexpected failure, with the traceback."""
+        logger.error("%s failed: %r", cell.path, error, exc_info=error)
+
+    def parked(self, cell: Cell) -> None:
+        """`cell` has failed too often and stands still."""
+        self.parked_cells[cell.path] = cell
+        error = cell.last_error or RuntimeError("unknown")
+        logger.error("%s is parked after too many failures, the last: %r", cell.path, error)
+        if self.events.wants(ActorParked):
+            at = self.clock.wall()
+            self.events.publish(ActorParked(at=at, path=cell.path, error=to_wire(error)))
+
+    def ended(self, cell: Cell, error: BaseException | None) -> None:
+        """`cell` has ended for good: keep its account."""
+        del error
+        self.parked_cells.pop(cell.path, None)
+        ledger = cell.ledger()
+        if ledger.accepted or ledger.refused:
+            with self._lock:
+                self._past = self._past + ledger
+
+    def loop_lost(self) -> None:
+        """The loop is closed: nothing can be handled any more; answer everybody who still waits."""
+        if self.closing:
+            return
+        self.closing = True
+        error = RuntimeStoppedError("the event loop of this runtime was closed under it")
+        for cell in self.cells():
+            cell.lose(error)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    def cells(self) -> list[Cell]:
+        """All cells that live, parents before children."""
+        found: list[Cell] = []
+        stack = [self.infrastructure, self.user]
+        while stack:
+            cell = stack.pop()
+            found.append(cell)
+            stack.extend(list((cell.children or {}).values()))
+        return found
+
+    def ledger(self) -> Ledger:
+        """The sum over all actors that ever lived here."""
+        with self._lock:
+            total = self._past
+        for cell in self.cells():
+            total = total + cell.ledger()
+        return total
+
+    def kill_all(self) -> list[Reply[Any]]:
+        """Kill both branches; the replies are answered when they have ended."""
+        return [root.halt(KILL) for root in (self.user, self.infrastructure)]

@@ -1,0 +1,104 @@
+"""The timer wheel: one coarse bell for all deadlines of requests.
+
+Requests are many and nearly all are answered long before their deadline, so a timer each would be the most
+expensive part of asking. The wheel sorts them into buckets of 10 ms (up to 10 ms late, never early); an
+answered request leaves its bucket at once, so that nothing is kept alive for its deadline's sake.
+
+Thread-safe: adding is a dict write; the bell itself is armed on the loop.
+"""
+
+from __future__ import annotations
+
+import heapq
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from understudy.actors.kernel.clock import Bell, Clock
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.reply import Reply
+
+RESOLUTION = 0.010
+
+
+class DeadlineWheel:
+    """Expires replies whose deadline has passed.
+
+    Args:
+        clock: where time comes from.
+        arm: runs a function on the loop's thread, soon; None from then on means the loop is gone.
+    """
+
+    __slots__ = ("_arm", "_bell", "_buckets", "_clock", "_due", "_horizon", "_lock", "_passed")
+
+    def __init__(self, clock: Clock, arm: Callable[[Callable[[], None]], None]) -> None:
+        self._clock = clock
+        self._arm = arm
+        self._buckets: dict[int, dict[int, Reply[Any]]] = {}
+        self._due: list[int] = []
+        self._horizon: int | None = None
+        self._passed = int(clock.now() * 100)
+        self._bell: Bell | None = None
+        self._lock = allocate_lock()
+
+    def add(self, reply: Reply[Any], deadline: float) -> None:
+        """Expire `reply` at `deadline` unless it is answered before."""
+        slot = int(deadline * 100) + 1
+        bucket = self._buckets.get(slot)
+        if bucket is None:
+            bucket = self._open(slot)
+        reply._bucket = bucket
+        bucket[id(reply)] = reply
+        if slot <= self._passed:
+            bucket.pop(id(reply), None)
+            reply.cancel(expired=True)
+
+    def _open(self, slot: int) -> dict[int, Reply[Any]]:
+        with self._lock:
+            bucket = self._buckets.setdefault(slot, {})
+            heapq.heappush(self._due, slot)
+            earlier = self._horizon is None or slot < self._horizon
+        if earlier:
+            self._arm(self._wind)
+        return bucket
+
+    def _wind(self) -> None:
+        """Set the bell for the earliest bucket (on the loop's thread)."""
+        with self._lock:
+            horizon = self._due[0] if self._due else None
+            if horizon == self._horizon and self._bell is not None:
+                return
+            self._horizon = horizon
+            bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.cancel()
+        if horizon is not None:
+            self._bell = self._ring(horizon / 100)
+
+    def _ring(self, when: float) -> Bell:
+        import asyncio  # noqa: PLC0415 - the wheel itself knows no loop
+
+        return self._clock.ring_at(when, self.turn, asyncio.get_running_loop())
+
+    def turn(self) -> None:
+        """Expire everything whose time has come, then set the bell again."""
+        now = int(self._clock.now() * 100)
+        due: list[dict[int, Reply[Any]]] = []
+        with self._lock:
+            self._passed = max(self._passed, now)
+            while self._due and self._due[0] <= now:
+                bucket = self._buckets.pop(heapq.heappop(self._due), None)
+                if bucket:
+                    due.append(bucket)
+            self._horizon, self._bell = None, None
+        for bucket in due:
+            for reply in list(bucket.values()):
+                reply.cancel(expired=True)
+        self._wind()
+
+    def close(self) -> None:
+        """Stop ringing; what is still waiting is answered by whoever closes the system."""
+        if self._bell is not None:
+            self._bell.cancel()
+            self._bell = None
