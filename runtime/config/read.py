@@ -1,0 +1,172 @@
+"""Tables into values: known keys only, each of its type, every mistake noted with its line.
+
+msgspec stops at the first mistake of a document, so a table is read key by key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from understudy.messages.errors import ConfigError
+from understudy.runtime.config.durations import parse_duration
+from understudy.runtime.config.locate import Path
+from understudy.runtime.config.problems import Problems, shown, suggestion
+from understudy.runtime.config.schema import (
+    AgentConfig,
+    Duration,
+    LlmConfig,
+    RuntimeConfig,
+    StepConfig,
+    WorkflowConfig,
+)
+
+Values = dict[str, Any]  # Any: of whatever type the field of the same name has
+SECTIONS: dict[str, type[msgspec.Struct]] = {"llm": LlmConfig, "runtime": RuntimeConfig}
+FAMILIES: dict[str, type[msgspec.Struct]] = {"agents": AgentConfig, "workflows": WorkflowConfig}
+
+
+def read_document(
+    document: Mapping[str, object], problems: Problems, origins: dict[str, str]
+) -> dict[str, Values]:
+    """The values of every table: `{"llm": {...}, "agents": {name: {...}}, ...}`."""
+    values: dict[str, Values] = {name: {} for name in (*SECTIONS, *FAMILIES)}
+    for key, table in document.items():
+        if key in SECTIONS:
+            values[key] = _read_table(SECTIONS[key], table, (key,), problems, origins)
+        elif key in FAMILIES:
+            if not isinstance(table, dict):
+                problems.at((key,), f"expected tables such as [{key}.NAME]")
+                continue
+            for name, inner in table.items():
+                path = (key, name)
+                values[key][name] = _read_table(FAMILIES[key], inner, path, problems, origins)
+        else:
+            problems.at((key,), f"unknown key {key!r}{suggestion(key, values)}")
+    return values
+
+
+def convert_field(
+    kind: type[msgspec.Struct], name: str, value: object, *, code: bool = False, text: bool = False
+) -> Any:  # Any: of the field's type
+    """One value as the type of its field.
+
+    Args:
+        kind: the struct that has the field.
+        name: of the field.
+        value: from the file, the environment or code.
+        code: durations may be numbers, which are seconds.
+        text: the value is text that stands for the type (`"32"`, `"0.5"`).
+
+    Raises:
+        ConfigError: says what was expected.
+    """
+    expected = field_types(kind)[name]
+    choices = _choices(expected)
+    if choices and value not in choices:
+        shown_value = repr(value) if isinstance(value, str) else type(value).__name__
+        hint = suggestion(str(value), choices)
+        raise ConfigError(f"{shown_value} is not one of {', '.join(choices)}{hint}")
+
+    def hook(wanted: type, given: object) -> object:
+        if wanted is not Duration:
+            raise ConfigError(f"{wanted.__name__} cannot be configured")
+        if code and isinstance(given, int | float) and not isinstance(given, bool):
+            seconds = float(given)
+        else:
+            seconds = parse_duration(given)
+        if not 0 < seconds < math.inf:
+            raise ConfigError(f"expected some time, got {given!r}")
+        return Duration(seconds)
+
+    try:
+        converted = msgspec.convert(value, expected, strict=not text, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from error
+    if isinstance(converted, Duration):
+        converted = float(converted)
+    wrong = _not_json(converted)
+    if wrong:
+        raise ConfigError(wrong)
+    return converted
+
+
+@cache
+def field_types(kind: type[msgspec.Struct]) -> dict[str, Any]:  # Any: types, unions, annotations
+    """The fields of a table and their types."""
+    return {field.name: field.type for field in msgspec.structs.fields(kind)}
+
+
+def _read_table(
+    kind: type[msgspec.Struct],
+    table: object,
+    path: Path,
+    problems: Problems,
+    origins: dict[str, str],
+) -> Values:
+    values: Values = {}
+    if not isinstance(table, dict):
+        problems.at(path, f"expected a table, got {type(table).__name__}")
+        return values
+    for key, value in table.items():
+        here = (*path, key)
+        if key not in field_types(kind):
+            problems.at(here, f"unknown key {key!r}{suggestion(key, field_types(kind))}")
+        elif kind is WorkflowConfig and key == "steps":
+            values[key] = _read_steps(value, here, problems, origins)
+        else:
+            try:
+                values[key] = convert_field(kind, key, value)
+            except ConfigError as error:
+                problems.at(here, error.message)
+            origins[shown(here)] = problems.origin(here)
+    for field in msgspec.structs.fields(kind):
+        if field.required and field.name not in table and field.name != "mode":
+            problems.at((*path, field.name), "is missing")
+    return values
+
+
+def _read_steps(
+    steps: object, path: Path, problems: Problems, origins: dict[str, str]
+) -> list[Values]:
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        problems.at(path, f"expected tables such as [[{shown(path)}]]")
+        return []
+    if not steps:
+        problems.at(path, "a workflow has at least one step")
+    read = []
+    for index, step in enumerate(steps):
+        here = (*path, index)
+        read.append(_read_table(StepConfig, step, here, problems, origins))
+        given = [key for key in ("function", "agent", "workflow") if key in step]
+        if len(given) != 1:
+            what = f"has {' and '.join(given)}" if given else "has no target"
+            problems.at(here, f"a step {what}; give exactly one of function, agent, workflow")
+    return read
+
+
+def _choices(expected: Any) -> tuple[str, ...]:  # Any: a type, union or annotation
+    """The texts that a Literal allows, optional or not."""
+    if get_origin(expected) is Literal:
+        return get_args(expected)
+    for option in get_args(expected):
+        if get_origin(option) is Literal:
+            return get_args(option)
+    return ()
+
+
+def _not_json(value: object) -> str:
+    """Why a value has no place in a request; empty when it has."""
+    if isinstance(value, dict | list | tuple):
+        inner = value.values() if isinstance(value, dict) else value
+        return next(filter(None, map(_not_json, inner)), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"expected a finite number, got {value}"
+    if isinstance(value, date | datetime | time):
+        return f'a date is not JSON; write it as text: "{value.isoformat()}"'
+    return ""

@@ -1,0 +1,103 @@
+"""What a configuration can say: one struct for each table of the file.
+
+The structs are the schema: their fields are the only keys, their types what the values must be.
+They hold what is in force after merging, with `origins` saying where each value came from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from understudy.messages.agents import AgentSpec, ApiKey
+from understudy.messages.workflows import Effects, Mode, OnError
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Temperature = Annotated[float, msgspec.Meta(ge=0)]
+
+if TYPE_CHECKING:
+    Duration = float
+else:
+
+    class Duration(float):
+        """Marks a field that is written with a unit; its value is a plain float in seconds."""
+
+
+class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[llm]`: what agents use that do not say otherwise."""
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key: ApiKey = None
+    temperature: Temperature | None = None
+    max_tokens: Count | None = None
+
+
+class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[runtime]`: the bounds of one Runtime; `shutdown` is its total deadline in seconds."""
+
+    workers: Count = 1_000
+    threads: Count = 32
+    max_runs: Count = 10_000
+    shutdown: Duration = 25.0
+
+
+class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[agents.NAME]`: the fields of an `AgentSpec`, with its bounds."""
+
+    model: str | None = None
+    instructions: str | None = None
+    temperature: Temperature | None = None
+    max_tokens: Count | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    timeout: Duration | None = None
+    base_url: str | None = None
+    api_key: ApiKey = None
+    extra: dict[str, Any] = {}  # Any: JSON values of the provider's own
+
+
+class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[workflows.NAME.steps]]`: exactly one of `function`, `agent`, `workflow`, and options."""
+
+    name: str
+    function: str | None = None
+    agent: str | None = None
+    workflow: str | None = None
+    prompt: str | None = None
+    after: str | tuple[str, ...] = ()
+    each: str | None = None
+    max_concurrent: Count | None = None
+    timeout: Duration | None = None
+    on_error: OnError = "fail"
+    effects: Effects | None = None
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """The steps it waits for; one may be written without brackets."""
+        return (self.after,) if isinstance(self.after, str) else self.after
+
+
+class WorkflowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[workflows.NAME]`: the fields of a `WorkflowSpec`."""
+
+    mode: Mode
+    steps: tuple[StepConfig, ...]
+    max_concurrent: Count = 64
+    timeout: Duration | None = None
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is configured.
+
+    Attributes:
+        origins: for each key (`llm.base_url`, `workflows.digest.steps[0].prompt`) that was set
+            where: `default`, `FILE line N`, `environment NAME`, or `code`.
+    """
+
+    llm: LlmConfig = LlmConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    agents: dict[str, AgentSpec] = {}
+    workflows: dict[str, WorkflowConfig] = {}
+    origins: dict[str, str] = {}
