@@ -259,7 +259,6 @@ def _is_fact(kind: type[UnderstudyError], name: str) -> bool:
             return (
                 issubclass(base, UnderstudyError)
                 and not name.startswith("_")
-                and not callable(value)
                 and not isinstance(value, property)
             )
     return False
