@@ -1,0 +1,219 @@
+"""One request to a provider over the HTTP seam, with its limits and its failures named.
+
+Purpose: what every HTTP provider needs between its wire format and the transport: send JSON, read
+the answer whole or in chunks, bounded in time and size, and turn whatever breaks into the error
+tree.
+
+Guarantees: three limits in time, each by a timer on the running loop: the head of the answer
+within `first_byte_timeout`, each further chunk within `idle_timeout`, everything within the
+caller's deadline. Only the last raises `DeadlineExceededError`. An answer is refused as soon as it
+exceeds `max_response_bytes`. An error text never contains the key, also where the server quotes
+it. Closing early closes the socket; `drain` reads a finished answer to its end so that its
+connection is used again.
+
+Why timers here and not the transport's read timeout: every transport behind the seam then behaves
+the same, and no transport knows the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import httpx
+
+from understudy.actors.models.provider import ProviderSettings
+from understudy.messages.errors import (
+    BadRequestError,
+    ConnectError,
+    DeadlineExceededError,
+    ModelError,
+    ResponseError,
+    ServerError,
+    StreamBrokenError,
+)
+
+_HIDDEN = "***"
+_DRAIN = 1.0
+
+
+class Exchange:
+    """Sends requests to one provider; keeps nothing between them."""
+
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        *,
+        provider: str,
+        url: str,
+        headers: Mapping[str, str],
+        settings: ProviderSettings,
+    ) -> None:
+        self._transport = transport
+        self._provider = provider
+        self._url = httpx.URL(url)
+        self._headers = [("content-type", "application/json"), *headers.items()]
+        self._settings = settings
+        self._secret = settings.api_key.reveal() if settings.api_key else ""
+
+    async def post(self, body: bytes, *, model: str, timeout: float | None) -> Incoming:
+        """Send a request; gives the answer once its head has come, whatever its status.
+
+        Raises:
+            ConnectError: no connection, or it broke before an answer came.
+            ServerError: silence for `first_byte_timeout` seconds.
+            ResponseError: what answers does not speak HTTP.
+            BadRequestError: the request cannot be put into HTTP.
+            DeadlineExceededError: `timeout` seconds have passed.
+        """
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        end = None if timeout is None else started + timeout
+        limit = started + self._settings.connect_timeout + self._settings.first_byte_timeout
+        where = f"{self._provider}:{model}"
+        request = httpx.Request(
+            "POST",
+            self._url,
+            headers=self._headers,
+            content=body,
+            extensions={"timeout": {"connect": self._settings.connect_timeout}},
+        )
+        try:
+            async with asyncio.timeout_at(limit if end is None else min(limit, end)):
+                response = await self._transport.handle_async_request(request)
+        except TimeoutError as error:
+            if end is not None and clock() >= end:
+                raise _too_late(where) from error
+            told = f"no answer within {self._settings.first_byte_timeout:g} s"
+            raise self._named(ServerError(f"{where}: {told}", retryable=True), model) from error
+        except httpx.HTTPError as error:
+            raise self._named(self._before_answer(error, where), model) from error
+        incoming = Incoming(response, self._settings, where=where, end=end, scrub=self.scrub)
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            await incoming.aclose()
+            told = f"{where}: the answer is encoded as {encoding!r}, which nobody asked for"
+            raise self._named(ResponseError(told), model)
+        return incoming
+
+    def scrub(self, text: str) -> str:
+        """The text without the key, which some servers quote."""
+        return text.replace(self._secret, _HIDDEN) if self._secret else text
+
+    def _named(self, error: ModelError, model: str) -> ModelError:
+        error.provider, error.model = self._provider, model
+        return error
+
+    def _before_answer(self, error: httpx.HTTPError, where: str) -> ModelError:
+        said = self.scrub(str(error)) or type(error).__name__
+        host = f"{self._url.host}:{self._url.port or self._url.scheme}"
+        match error:
+            case httpx.LocalProtocolError():
+                # The library's text quotes the header that it dislikes.
+                return BadRequestError(f"{where}: the request cannot be written as HTTP")
+            case httpx.RemoteProtocolError() if "without sending" not in said:
+                return ResponseError(f"{where}: {host} does not speak HTTP/1.1 ({said})")
+            case httpx.ReadError() | httpx.WriteError() | httpx.RemoteProtocolError():
+                told = f"{where}: the connection to {host} broke before an answer came ({said})"
+                return ConnectError(told, retryable=True)
+            case httpx.ReadTimeout() | httpx.WriteTimeout():
+                return ServerError(f"{where}: {said}", retryable=True)
+            case _ if _is_certificate(error):
+                told = f"{where}: {said}; install the authority, or set SSL_CERT_FILE to it"
+                return ConnectError(told)
+            case _:
+                told = f"{where}: {said}; is the server running, and is base_url right?"
+                return ConnectError(told, retryable=True)
+
+
+class Incoming:
+    """An answer whose head has come. Read it to its end or close it."""
+
+    def __init__(
+        self,
+        response: httpx.Response,
+        settings: ProviderSettings,
+        *,
+        where: str,
+        end: float | None,
+        scrub: Callable[[str], str],
+    ) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        # Not `aiter_raw`: a chain of generators that is left early ends in the garbage collector.
+        self._stream = cast("httpx.AsyncByteStream", response.stream)
+        self._parts = aiter(self._stream)
+        self._settings = settings
+        self._where = where
+        self._end = end
+        self._scrub = scrub
+        self._size = 0
+
+    async def read(self) -> bytes:
+        """The whole body. Whatever happens, the connection is given back or closed."""
+        parts: list[bytes] = []
+        try:
+            while (part := await self.next()) is not None:
+                parts.append(part)
+        finally:
+            await self.aclose()
+        return b"".join(parts)
+
+    async def next(self) -> bytes | None:
+        """The next chunk, None at the end.
+
+        Raises:
+            StreamBrokenError: the connection broke, or was silent for `idle_timeout` seconds.
+            ResponseError: the answer is larger than `max_response_bytes`.
+            DeadlineExceededError: the time of the request is over.
+        """
+        clock = asyncio.get_running_loop().time
+        limit = clock() + self._settings.idle_timeout
+        try:
+            async with asyncio.timeout_at(limit if self._end is None else min(limit, self._end)):
+                part = await anext(self._parts, None)
+        except TimeoutError as error:
+            if self._end is not None and clock() >= self._end:
+                raise _too_late(self._where) from error
+            told = f"{self._where}: silent for {self._settings.idle_timeout:g} s in the answer"
+            raise StreamBrokenError(told, retryable=True) from error
+        except httpx.HTTPError as error:
+            said = self._scrub(str(error)) or type(error).__name__
+            told = f"{self._where}: the answer broke off ({said})"
+            raise StreamBrokenError(told, retryable=True) from error
+        self._size += len(part or b"")
+        if self._size > self._settings.max_response_bytes:
+            told = f"the answer exceeds {self._settings.max_response_bytes} bytes"
+            raise ResponseError(f"{self._where}: {told}; max_response_bytes= bounds it")
+        return part
+
+    async def drain(self) -> None:
+        """After the end marker: read the bytes that end the body, so that the connection lives.
+
+        A server that does not end it within a second loses the connection; the answer stands.
+        """
+        try:
+            async with asyncio.timeout(_DRAIN):
+                while await anext(self._parts, None) is not None:
+                    pass
+        except (TimeoutError, httpx.HTTPError):
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the socket unless the body was read to its end. Idempotent."""
+        await self._stream.aclose()
+
+
+def _too_late(where: str) -> DeadlineExceededError:
+    return DeadlineExceededError(f"{where}: the deadline passed before the answer was complete")
+
+
+def _is_certificate(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__
+    return False
