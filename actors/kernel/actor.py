@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from understudy.actors.kernel.cell import DRAIN, NOW, PykkaActor
+from understudy.actors.kernel.cell import PykkaActor
+from understudy.actors.kernel.ending import DRAIN, NOW
 from understudy.actors.kernel.options import ChildSpec, child
 from understudy.messages.control import Outcome
 from understudy.messages.errors import ConfigError
@@ -133,9 +134,7 @@ class Actor(PykkaActor):
 
         return defer(self._cell, self.max_outstanding)
 
-    def background(
-        self, work: Coroutine[Any, Any, Any], *, then: Callable[[Outcome], Any]
-    ) -> None:
+    def background(self, work: Coroutine[Any, Any, Any], *, then: Callable[[Outcome], Any]) -> None:
         """Run a coroutine beside the handlers; `then(outcome)` comes back as a message to oneself.
 
         It carries deadline, cancellation and trace of the message in hand and ends with this life.

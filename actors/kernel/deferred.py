@@ -136,8 +136,10 @@ def background(
         work.close()
         raise
     # A copy without the reply: whatever the coroutine sends belongs to the same scope.
-    env = Envelope(None, cell=cell) if hand is None else Envelope(
-        hand.message, hand.deadline, hand.origin, hand.scope, None, cell
+    env = (
+        Envelope(None, cell=cell)
+        if hand is None
+        else Envelope(hand.message, hand.deadline, hand.origin, hand.scope, None, cell)
     )
     job = Background(cell, env, then)
     cell.background[id(job)] = job

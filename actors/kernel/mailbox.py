@@ -95,7 +95,8 @@ class Mailbox(ABC):
         self.system_lane: deque[Envelope] | None = None
         self.waiting: deque[Envelope] | None = None
         self.stashed: deque[Envelope] | None = None
-        self.deferred: dict[int, Envelope] | None = None
+        # `None` in it: answered while still in hand.
+        self.deferred: dict[int, Envelope | None] | None = None
         self.current: Envelope | None = None
         self.fallen: list[Envelope] | None = None
         self.closed = self.ended = self.scheduled = False
@@ -173,9 +174,7 @@ class Mailbox(ABC):
             oldest = policy == Overflow.DROP_OLDEST
             for index in range(len(queue)) if oldest else range(len(queue) - 1, -1, -1):
                 victim = queue[index]
-                if victim.lane == USER and (
-                    victim.reply is None or victim.reply.work != WITHDRAWN
-                ):
+                if victim.lane == USER and (victim.reply is None or victim.reply.work != WITHDRAWN):
                     del queue[index]
                     if victim.reply is not None:
                         victim.reply.work = WITHDRAWN
@@ -277,11 +276,13 @@ class Mailbox(ABC):
         with self.lock:
             self.current = None
             if self.deferred is not None and id(env) in self.deferred:
-                if state == DONE:
-                    reply = None  # whoever holds the Deferred will answer
-                else:
+                answered = self.deferred[id(env)] is None
+                if answered or state != DONE:
                     del self.deferred[id(env)]
+                if not answered and state != DONE:
                     late = self._settle_locked(reply, state, value)
+                else:
+                    reply = None  # whoever holds the Deferred answers, or has answered
             elif env.lane:
                 late = self._settle_locked(reply, state, value)
             following = self._claim_locked() if more else None
@@ -365,7 +366,7 @@ class Mailbox(ABC):
     def ledger_locked(self) -> Ledger:
         """See `ledger`; the lock is held."""
         current = self.current
-        held = len(self.deferred) if self.deferred else 0
+        held = sum(env is not None for env in (self.deferred or {}).values())
         if current is not None and (not self.deferred or id(current) not in self.deferred):
             held += 1
         return Ledger(

@@ -74,9 +74,7 @@ class Ref(pykka.ActorRef[A]):
                 if inherited is not None and inherited < deadline:
                     deadline = inherited
             else:
-                deadline = (
-                    inherited if inherited is not None else system.now() + DEFAULT_TIMEOUT
-                )
+                deadline = inherited if inherited is not None else system.now() + DEFAULT_TIMEOUT
             parent = hand.scope
             if parent is not None:
                 parent.adopt(reply)
@@ -119,7 +117,7 @@ class Ref(pykka.ActorRef[A]):
         Returns:
             A Reply with the last statistics; never blocks by itself.
         """
-        from understudy.actors.kernel.cell import DRAIN, NOW  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.ending import DRAIN, NOW  # noqa: PLC0415 - import cycle
 
         reply = self._cell.halt(DRAIN if drain else NOW)
         if block:
@@ -128,7 +126,7 @@ class Ref(pykka.ActorRef[A]):
 
     def kill(self) -> Reply[MailboxStats]:
         """End now: the message in hand is cancelled, the rest is answered `ActorDeadError`."""
-        from understudy.actors.kernel.cell import KILL  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.ending import KILL  # noqa: PLC0415 - import cycle
 
         return self._cell.halt(KILL)
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.actor import Actor
-from understudy.actors.kernel.cell import KILL, Cell
+from understudy.actors.kernel.cell import Cell
+from understudy.actors.kernel.ending import KILL
 from understudy.actors.kernel.clock import Bell, Clock, SystemClock
 from understudy.actors.kernel.dead_letters import DeadLetters
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions

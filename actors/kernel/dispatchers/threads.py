@@ -18,6 +18,7 @@ from understudy.actors.kernel.dispatchers.base import run_slice
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
 
+
 class ThreadsDispatcher:
     """Runs actors on up to `size` threads named `name-1`, `name-2`, ..."""
 

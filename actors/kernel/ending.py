@@ -1,0 +1,279 @@
+"""What an actor consists of, and how it ends.
+
+The end happens once, after which nothing is accepted, every message has been answered and every watcher has
+been told. Nothing here waits: an actor that has to wait for its children or for what it deferred is simply
+not scheduled, and comes back when the last of them is through. So it works the same on a loop, on threads
+and in a simulation. What is written as `_do_something` runs as the actor, between its messages.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from understudy.actors.kernel.mailbox import Mailbox
+from understudy.actors.kernel.reply import FAILED, WITHDRAWN, Reply
+from understudy.messages.control import ActorState, MailboxStats
+from understudy.messages.envelope import Envelope, Lane
+from understudy.messages.errors import UnderstudyError
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.cell import Cell
+    from understudy.actors.kernel.dispatchers.base import Dispatcher
+    from understudy.actors.kernel.dispatchers.loop import Runner
+    from understudy.actors.kernel.options import ChildSpec
+    from understudy.actors.kernel.ref import Ref
+    from understudy.actors.kernel.system import ActorSystem
+
+RUNNING_ON, DRAIN, NOW, KILL = range(4)
+"""How urgently an actor is to end."""
+
+
+class Ending(Mailbox):
+    """See the module's docstring."""
+
+    __slots__ = (
+        "accepts",
+        "actor",
+        "background",
+        "children",
+        "enders",
+        "incarnation",
+        "is_async",
+        "last_error",
+        "name",
+        "parent",
+        "receive",
+        "ref",
+        "restarts",
+        "runner",
+        "spec",
+        "starters",
+        "state",
+        "stopping",
+        "timers",
+        "waits_for",
+        "watchers",
+    )
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        dispatcher: Dispatcher,
+        spec: ChildSpec,
+        parent: Cell | None,
+        name: str | int,
+    ) -> None:
+        super().__init__(system, dispatcher, spec.mailbox)
+        self.spec = spec
+        self.parent = parent
+        self.name = name
+        self.state = ActorState.STARTING
+        self.incarnation = 0
+        self.stopping = RUNNING_ON
+        self.is_async: bool = spec.cls.traits.is_async
+        self.accepts: tuple[type, ...] | None = spec.cls.traits.accepts
+        self.actor: Any = None  # Any: an instance of spec.cls
+        self.receive: Callable[[Any], Any] = _nobody  # Any: messages and answers
+        self.ref: Ref[Any] = None  # type: ignore[assignment]  # set by ActorSystem.spawn
+        self.runner: Runner | None = None
+        self.children: dict[str | int, Cell] | None = None
+        self.background: dict[int, Any] | None = None  # Any: asyncio tasks
+        self.timers: dict[int, Any] | None = None  # Any: Timer
+        self.watchers: list[Cell] | None = None
+        self.starters: list[Reply[Any]] | None = None
+        self.enders: list[Reply[MailboxStats]] | None = None
+        self.restarts: Any = None  # Any: RestartHistory, once there was a failure
+        self.last_error: BaseException | None = None
+        self.waits_for: Cell | None = None
+
+    @property
+    def path(self) -> str:
+        """See `Mailbox.path`; made when somebody asks."""
+        name = self.name if isinstance(self.name, str) else f"{self.spec.cls.__name__}-{self.name}"
+        return f"{self.parent.path}/{name}" if self.parent is not None else f"/{name}"
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def halt(self, urgency: int) -> Reply[MailboxStats]:
+        """Begin to end; the Reply is answered with the last statistics when it has ended."""
+        reply: Reply[MailboxStats] = Reply()
+        with self.lock:
+            ended = self.ended
+            if not ended:
+                self.closed = True
+                self.stopping = max(self.stopping, urgency)
+                if self.enders is None:
+                    self.enders = []
+                self.enders.append(reply)
+                current = self.current
+        if ended:
+            reply.set(self.stats())
+            return reply
+        if urgency == KILL and current is not None:
+            self.cancel_envelope(current)
+        self.post_system(self._do_halt)
+        return reply
+
+    def _do_halt(self) -> None:
+        """Drop what will not be handled any more. `idle_locked` ends the actor when all is quiet."""
+        with self.lock:
+            without_life = self.suspended
+            if self.stopping >= NOW or without_life:
+                left = self._drain_locked()
+                self.suspended = False
+            else:
+                left = []
+            self.state = ActorState.STOPPING
+        self._drop(left, "killed")
+        if self.stopping >= NOW or without_life:
+            self._end_incarnation(self.dead_error())
+        if without_life:
+            self.end(self.last_error)
+
+    def idle_locked(self) -> Envelope | None:
+        """See `Mailbox.idle_locked`: a stopping actor that has nothing left to do ends now."""
+        if self.stopping and not self.suspended and not self.ended:
+            if not self.deferred and not self.background:
+                return Envelope(self._do_end, cell=self, lane=Lane.SYSTEM)
+        self.scheduled = False
+        return None
+
+    def _do_end(self) -> Coroutine[Any, Any, None] | None:
+        """All messages are done: children right to left, then `on_stop`, then the end."""
+        if self.children:
+            last = next(reversed(self.children.values()))
+            last.halt(KILL if self.stopping == KILL else self.stopping)
+            with self.lock:
+                self.suspended = True  # `child_ended` comes back here
+            return None
+        self._end_incarnation(self.dead_error())
+        if self.stopping != KILL and self.spec.cls.traits.has_on_stop:
+            try:
+                waiting = self.actor.on_stop()
+            except BaseException as error:  # noqa: BLE001 - contained: it ends all the same
+                self.system.log_failure(self, error)
+            else:
+                if inspect.iscoroutine(waiting):
+                    return self._do_end_async(waiting)
+        self.end(None)
+        return None
+
+    async def _do_end_async(self, waiting: Coroutine[Any, Any, None]) -> None:
+        try:
+            await waiting
+        except BaseException as error:  # noqa: BLE001 - contained: it ends all the same
+            self.system.log_failure(self, error)
+        self.end(None)
+
+    def child_ended(self, cell: Cell) -> None:
+        """A child has ended for good."""
+        if self.children is not None:
+            self.children.pop(cell.name, None)
+        if self.stopping and not self.ended:
+            self.post_system(self._do_go_on)
+
+    def _do_go_on(self) -> None:
+        with self.lock:
+            self.suspended = False
+
+    def end(self, error: BaseException | None) -> None:
+        """The end: nothing is accepted any more, everybody is told. Happens once."""
+        with self.lock:
+            if self.ended:
+                return
+            self.closed = self.ended = True
+            self.state = ActorState.STOPPED
+            left = self._drain_locked()
+            waiting, self.waiting = self.waiting, None
+            watchers, self.watchers = self.watchers, None
+            enders, self.enders = self.enders, None
+        self._drop(left, "closed")
+        for env in waiting or ():
+            env.reply.settle(FAILED, self.dead_error())
+        self.actor, self.receive = None, _nobody
+        if self.parent is not None:
+            self.parent.child_ended(self)
+        self.system.ended(self, error)
+        for watcher in watchers or ():
+            watcher.deliver_terminated(self, error)
+        if enders:
+            stats = self.stats()
+            for reply in enders:
+                reply.set(stats)
+
+    def _drain_locked(self) -> list[Envelope]:
+        """Take everything queued (lock held), counted as dropped."""
+        left = []
+        for lane in (self.stashed, self.queue):
+            while lane:
+                env = lane.popleft()
+                if env.reply is None or env.reply.work != WITHDRAWN:
+                    left.append(env)
+        self.dead = 0
+        self.dropped += len(left)
+        return left
+
+    def _drop(self, left: list[Envelope], reason: str) -> None:
+        for env in left:
+            self.discard(env, reason)
+
+    def end_reply(self) -> Reply[MailboxStats]:
+        """A Reply that is answered when the actor has ended; it does not end it."""
+        reply: Reply[MailboxStats] = Reply()
+        with self.lock:
+            if not self.ended:
+                self.enders = [*(self.enders or ()), reply]
+                return reply
+        reply.set(self.stats())
+        return reply
+
+    def lose(self, error: BaseException) -> None:
+        """The loop is gone: answer everything that waits here, from whichever thread noticed."""
+        with self.lock:
+            self.closed = self.ended = True
+            self.state = ActorState.STOPPED
+            held = [
+                env for env in (self.current, *(self.deferred or {}).values()) if env is not None
+            ]
+            self.current, self.deferred = None, None
+            self.cancelled += len({id(env) for env in held})
+            left = self._drain_locked()
+            enders, self.enders = self.enders, None
+        for env in [*held, *left]:
+            if env.reply is not None:
+                env.reply.work = WITHDRAWN
+                env.reply.settle(FAILED, error)
+        for reply in enders or ():
+            reply.set(self.stats())
+
+    # -- what ends with one life --------------------------------------------------------------------
+
+    def _end_incarnation(self, error: UnderstudyError) -> None:
+        """What belongs to this life ends with it: timers, background, deferred answers, children."""
+        timers, self.timers = self.timers, None
+        for timer in list((timers or {}).values()):
+            timer.cancel()
+        background, self.background = self.background, None
+        for task in list((background or {}).values()):
+            task.cancel()
+        with self.lock:
+            deferred, self.deferred = self.deferred, None
+            owed = [env for env in (deferred or {}).values() if env is not None]
+            self.cancelled += sum(env is not self.current for env in owed)
+        for env in owed:
+            if env.reply is not None:
+                env.reply.settle(FAILED, error)
+        for each in list((self.children or {}).values()):
+            each.halt(KILL)
+
+    def cancel_envelope(self, env: Envelope) -> None:
+        """Cancel the handler of `env`, where it can be cancelled."""
+        runner = self.runner
+        if runner is not None:
+            self.system.call_on_loop(lambda: runner.cancel(env))
+
+
+def _nobody(message: object) -> None:
+    del message

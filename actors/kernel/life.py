@@ -1,0 +1,199 @@
+"""The life of an actor: it starts, it fails, it starts again.
+
+Guarantees
+- A Ref and the queued messages survive a restart; timers, background work, deferred answers and children of
+  the old life do not.
+- Whatever user code raises, in a handler or in a hook, is contained here and acted upon once.
+- The backoff before the next life waits on the clock, never in a thread; meanwhile the mailbox accepts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Coroutine
+from typing import Any
+
+from understudy.actors.kernel.ending import KILL, NOW, RUNNING_ON, Ending
+from understudy.actors.kernel.reply import CANCELLED, FAILED, Reply
+from understudy.messages.control import ActorState, Directive
+from understudy.messages.envelope import Envelope, Lane
+from understudy.messages.errors import (
+    ActorRestartedError,
+    DeadlineExceededError,
+    RunCancelledError,
+    UnderstudyError,
+    to_wire,
+)
+from understudy.messages.events import ActorFailed, ActorRestarted
+
+_CANCELS = (asyncio.CancelledError, RunCancelledError, DeadlineExceededError)
+
+
+class Life(Ending):
+    """See the module's docstring."""
+
+    __slots__ = ()
+
+    # -- starting --------------------------------------------------------------------------------
+
+    def build(self) -> None:
+        """Make the instance; its `__init__` runs here, in whoever called."""
+        spec = self.spec
+        actor = spec.cls.__new__(spec.cls)
+        actor._cell = self
+        actor.__init__(*spec.args, **spec.kwargs)
+        self.actor = actor
+        self.receive = actor.on_receive
+
+    def start(self) -> None:
+        """Begin: at once when there is no `on_start`, else on the dispatcher."""
+        if self.spec.cls.traits.has_on_start:
+            self.post_system(self._do_start)
+        else:
+            self._started()
+
+    def _do_start(self) -> Coroutine[Any, Any, None] | None:
+        """Run `on_start`; what it raises is a failure to start."""
+        try:
+            waiting = self.actor.on_start()
+        except BaseException as error:  # noqa: BLE001 - contained: it is the answer to the spawner
+            self._start_failed(error)
+            return None
+        if inspect.iscoroutine(waiting):
+            return self._do_start_async(waiting)
+        self._started()
+        return None
+
+    async def _do_start_async(self, waiting: Coroutine[Any, Any, None]) -> None:
+        try:
+            await waiting
+        except BaseException as error:  # noqa: BLE001 - contained, as above
+            self._start_failed(error)
+        else:
+            self._started()
+
+    def _started(self) -> None:
+        with self.lock:
+            if self.state == ActorState.STARTING or self.state == ActorState.RESTARTING:
+                self.state = ActorState.RUNNING
+            self.suspended = False
+            wake = not self.scheduled and (bool(self.queue) or self.stopping != RUNNING_ON)
+            if wake:
+                self.scheduled = True
+            starters, self.starters = self.starters, None
+        if wake:
+            self.dispatcher.schedule(self)
+        for reply in starters or ():
+            reply.set(self.ref)
+
+    def _start_failed(self, error: BaseException) -> None:
+        self.last_error = error
+        starters, self.starters = self.starters, None
+        if self.incarnation == 0:
+            self.end(error)
+        else:
+            self._failed(error)
+        for reply in starters or ():
+            reply.set_exception(error)
+
+    # -- failing and restarting --------------------------------------------------------------------
+
+    def failed_with(self, env: Envelope, error: BaseException) -> tuple[int, BaseException]:
+        """A handler raised: what becomes of its message. Anything unexpected is reported."""
+        if self._was_cancelled(env) and isinstance(error, _CANCELS):
+            return CANCELLED, error
+        if env.lane == Lane.SYSTEM or not isinstance(error, self.spec.cls.traits.expects):
+            self._failed(error)
+        return FAILED, error
+
+    def _was_cancelled(self, env: Envelope) -> bool:
+        """True when the kernel has asked for the end of this very message."""
+        scope = env.scope
+        return (scope is not None and scope._state >= CANCELLED) or self.stopping == KILL
+
+    def _failed(self, error: BaseException) -> None:
+        """Report a failure and act on the directive for it."""
+        self.last_error = error
+        system = self.system
+        system.log_failure(self, error)
+        if system.events.wants(ActorFailed):
+            at = system.clock.wall()
+            system.events.publish(ActorFailed(at=at, path=self.path, error=to_wire(error)))
+        if self.stopping:
+            return
+        match self.spec.directive_for(error):
+            case Directive.RESUME:
+                return
+            case Directive.RESTART:
+                self._begin_restart(error)
+            case Directive.STOP:
+                self.halt(NOW)
+            case Directive.ESCALATE:
+                self.halt(NOW)
+                if self.parent is not None:
+                    self.parent.post_system(lambda: self.parent._failed(error))  # type: ignore[union-attr]
+
+    def _begin_restart(self, error: BaseException) -> None:
+        with self.lock:
+            self.suspended = True
+            self.state = ActorState.RESTARTING
+        self._end_incarnation(ActorRestartedError(f"{self.path} was restarted", actor=self.path))
+        delay = self.system.restart_delay(self)
+        if delay is None:
+            self._park()
+        elif delay <= 0:
+            self.post_system(self._do_restart)
+        else:
+            self.system.after(delay, lambda: self.post_system(self._do_restart))
+
+    def _do_restart(self) -> Coroutine[Any, Any, None] | None:
+        if self.stopping or self.state != ActorState.RESTARTING:
+            return None
+        self.incarnation += 1
+        error = self.last_error or UnderstudyError("restart")
+        try:
+            self.build()
+        except BaseException as failure:  # noqa: BLE001 - contained: it counts as one more failure
+            self._failed(failure)
+            return None
+        system = self.system
+        if system.events.wants(ActorRestarted):
+            system.events.publish(
+                ActorRestarted(
+                    at=system.clock.wall(),
+                    path=self.path,
+                    incarnation=self.incarnation,
+                    error=to_wire(error),
+                )
+            )
+        return self._do_start()
+
+    def restart(self) -> Reply[Any]:
+        """Start a new life by hand, also of a parked actor; answered when `on_start` succeeded."""
+        reply: Reply[Any] = Reply()
+
+        def operation() -> Coroutine[Any, Any, None] | None:
+            if self.stopping:
+                reply.set_exception(self.dead_error())
+                return None
+            with self.lock:
+                self.suspended, self.closed = True, False
+                self.state = ActorState.RESTARTING
+                self.starters = [*(self.starters or ()), reply]
+            self._end_incarnation(ActorRestartedError(f"{self.path} was restarted"))
+            self.restarts = None
+            return self._do_restart()
+
+        if not self.post_system(operation):
+            reply.set_exception(self.dead_error())
+        return reply
+
+    def _park(self) -> None:
+        """Too many failures: stand still, answer everybody, wait for `restart()`."""
+        with self.lock:
+            self.state = ActorState.PARKED
+            self.closed = True
+            left = self._drain_locked()
+        self._drop(left, "killed")
+        self.system.parked(self)
