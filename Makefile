@@ -15,7 +15,7 @@ demo: $(READY)  ## digest the project's own documents
 	@echo "the digest is in build/digest.md"
 
 test: lint type  ## everything that CI checks
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 fmt: $(READY)  ## format, and repair what ruff can repair
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
