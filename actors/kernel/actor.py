@@ -45,6 +45,7 @@ class Traits(msgspec.Struct, frozen=True):
 
     is_async: bool
     on_loop: bool
+    bulkhead: str
     has_on_start: bool
     has_on_stop: bool
     accepts: tuple[type, ...] | None
@@ -63,6 +64,8 @@ class Actor(PykkaActor):
     """Errors that are answers, not failures."""
     blocking: ClassVar[bool] = True
     """Whether a plain `def on_receive` may block; False puts it on the loop."""
+    bulkhead: ClassVar[str] = "threads"
+    """The threads that a blocking actor shares; a hung one never takes those of another bulkhead."""
     max_outstanding: ClassVar[int] = 10_000
     """Bound on deferred answers, and on background coroutines, of one actor."""
 
@@ -228,6 +231,7 @@ def _traits(cls: type[Actor]) -> Traits:
     return Traits(
         is_async=is_async,
         on_loop=on_loop,
+        bulkhead=cls.bulkhead,
         has_on_start=cls.on_start is not Actor.on_start,
         has_on_stop=cls.on_stop is not Actor.on_stop,
         accepts=_accepted(cls),
@@ -259,6 +263,7 @@ def _is_union(declared: Any) -> bool:
 Actor.traits = Traits(
     is_async=False,
     on_loop=False,
+    bulkhead=Actor.bulkhead,
     has_on_start=False,
     has_on_stop=False,
     accepts=None,

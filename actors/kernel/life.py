@@ -102,7 +102,7 @@ class Life(Ending):
     def failed_with(self, env: Envelope, error: BaseException) -> tuple[int, BaseException]:
         """A handler raised: what becomes of its message. Anything unexpected is reported."""
         if self._was_cancelled(env) and isinstance(error, _CANCELS):
-            return CANCELLED, error
+            return CANCELLED, self.dead_error() if self.stopping == KILL else error
         if env.lane == Lane.SYSTEM or not isinstance(error, self.spec.cls.traits.expects):
             self._failed(error)
         return FAILED, error

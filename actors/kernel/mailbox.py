@@ -285,14 +285,12 @@ class Mailbox(ABC):
                     reply = None  # whoever holds the Deferred answers, or has answered
             elif env.lane:
                 late = self._settle_locked(reply, state, value)
-            following = self._claim_locked() if more else None
+        # Answer first, claim then: whoever waited may hand over more work, for the same slice.
         if late:
             self.late_answer(value)
         elif reply is not None:
             reply.wake()
-        if self.fallen is not None:
-            self._bury()
-        return following
+        return self.claim() if more else None
 
     def _settle_locked(self, reply: Reply[Any] | None, state: int, value: Any) -> bool:
         """Count a handled message and set its answer; True when the answer came too late."""

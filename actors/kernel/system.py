@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.cell import Cell
+from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher
 from understudy.actors.kernel.ending import KILL
 from understudy.actors.kernel.clock import Bell, Clock, SystemClock
 from understudy.actors.kernel.dead_letters import DeadLetters
@@ -94,7 +95,8 @@ class ActorSystem:
 
     Args:
         loop: the event loop of the `loop` dispatcher, and its thread's ident.
-        dispatchers: `loop` and `threads`, by name.
+        dispatchers: `loop`, and threads by the name of their bulkhead.
+        make_threads: makes the threads of a bulkhead that is not there yet.
         clock, rng, events: ports.
     """
 
@@ -104,6 +106,7 @@ class ActorSystem:
         loop: asyncio.AbstractEventLoop,
         loop_thread: int,
         dispatchers: dict[str, Dispatcher],
+        make_threads: Callable[[str], Dispatcher] = lambda name: ThreadsDispatcher(name, 32),
         clock: Clock | None = None,
         rng: random.Random | None = None,
         events: Events | None = None,
@@ -116,6 +119,8 @@ class ActorSystem:
         self.loop = loop
         self.loop_thread = loop_thread
         self.dispatchers = dispatchers
+        self.make_threads = make_threads
+        self.runtime: Any = None  # Any: the Runtime that owns this system, which is above us
         self.restart_policy = restart_policy or RestartPolicy()
         self.wheel = DeadlineWheel(self.clock, self.call_on_loop)
         self.dead_letters = DeadLetters(self)
@@ -150,20 +155,38 @@ class ActorSystem:
             msg = "the runtime is stopping and makes no more actors"
             raise RuntimeStoppedError(msg)
         name: str | int = spec.name if spec.name is not None else next(self._numbers)
-        dispatcher = self.dispatchers["loop" if spec.cls.traits.on_loop else "threads"]
-        cell = Cell(self, dispatcher, spec, parent, name)
+        cell = Cell(self, self.dispatcher_for(spec), spec, parent, name)
         cell.ref = Ref(cell)
+        return self.adopt(cell, parent)
+
+    def adopt(self, cell: Cell, parent: Cell) -> Reply[Ref[Any]]:
+        """Give `cell` its instance and its place under `parent`, and start it."""
         cell.build()
+        if parent.ended:
+            raise parent.dead_error()
         children = parent.children
         if children is None:
             children = parent.children = {}
-        if children.setdefault(name, cell) is not cell:
-            msg = f"{parent.path} already has a child named {name!r}"
+        if children.setdefault(cell.name, cell) is not cell:
+            msg = f"{parent.path} already has a child named {cell.name!r}"
             raise ConfigError(msg)
         reply: Reply[Ref[Any]] = Reply()
         cell.starters = [reply]
         cell.start()
         return reply
+
+    def dispatcher_for(self, spec: ChildSpec) -> Dispatcher:
+        """The loop, or the threads of the actor's bulkhead (made when first needed)."""
+        traits = spec.cls.traits
+        if traits.on_loop:
+            return self.dispatchers["loop"]
+        threads = self.dispatchers.get(traits.bulkhead)
+        if threads is None:
+            with self._lock:
+                threads = self.dispatchers.setdefault(
+                    traits.bulkhead, self.make_threads(traits.bulkhead)
+                )
+        return threads
 
     # -- what cells ask for ------------------------------------------------------------------------
 
@@ -205,6 +228,10 @@ class ActorSystem:
     def log_failure(self, cell: Cell, error: BaseException) -> None:
         """One log record for an unexpected failure, with the traceback."""
         logger.error("%s failed: %r", cell.path, error, exc_info=error)
+
+    def log_again(self, cell: Cell, attempts: int, error: BaseException) -> None:
+        """A job of a pool lost its worker and goes back into the queue."""
+        logger.warning("%s: attempt %d lost its worker (%s); again", cell.path, attempts, error)
 
     def parked(self, cell: Cell) -> None:
         """`cell` has failed too often and stands still."""
