@@ -24,7 +24,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class TextDelta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="text", gc=False):
-    """Text as it arrives; `step` is the path of the workflow step it comes from, or empty.
+    """Text as it arrives.
 
     Spelled out instead of derived from `Chunk`, so that `delta` is a plain field: this is the one
     chunk of which there are a million.
@@ -33,7 +33,6 @@ class TextDelta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     delta: str
     index: int = 0
     at: float = 0.0
-    step: str = ""
 
 
 class AgentStarted(Chunk, frozen=True, kw_only=True, tag="agent_started"):
@@ -51,20 +50,6 @@ class AgentFinished(Chunk, frozen=True, kw_only=True, tag="agent_finished"):
     usage: Usage
 
 
-class StepStarted(Chunk, frozen=True, kw_only=True, tag="step_started"):
-    """A workflow step has begun."""
-
-    path: str
-
-
-class StepFinished(Chunk, frozen=True, kw_only=True, tag="step_finished"):
-    """A workflow step has ended; `error` is empty when it succeeded."""
-
-    path: str
-    duration: float
-    error: str = ""
-
-
 class StreamFailed(Chunk, frozen=True, kw_only=True, tag="failed"):
     """The stream failed; `StreamEnd` follows. The error itself is raised by `.result`."""
 
@@ -75,6 +60,4 @@ class StreamEnd(Chunk, frozen=True, kw_only=True, tag="end"):
     """Always the last chunk, whatever happened."""
 
 
-AnyChunk = (
-    TextDelta | AgentStarted | AgentFinished | StepStarted | StepFinished | StreamFailed | StreamEnd
-)
+AnyChunk = TextDelta | AgentStarted | AgentFinished | StreamFailed | StreamEnd

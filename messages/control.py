@@ -115,3 +115,21 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     receiver: str
     reason: str
     at: float
+
+
+class ShutdownReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How a runtime ended.
+
+    Attributes:
+        ledger: the sum over all actors that ever lived in it; balanced.
+        drained: runs that were finished in the time given.
+        cancelled: runs that were cancelled because the time was over.
+        abandoned: what was still running at the end, by path.
+        duration: seconds it took.
+    """
+
+    ledger: Ledger
+    drained: int
+    cancelled: int
+    abandoned: tuple[str, ...]
+    duration: float

@@ -72,7 +72,13 @@ class RunWorkflow(msgspec.Struct, frozen=True, kw_only=True):
     spec: WorkflowSpec
     input: Any = None  # Any: whatever the first steps take
     path: str = ""
-    sink: Any = None  # Any: a stream's producer side; never encoded
+
+
+class CancelRun(msgspec.Struct, frozen=True, kw_only=True):
+    """End a run now: it is answered with an error that carries what there is so far."""
+
+    why: str
+    expired: bool = False
 
 
 class RunStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +88,8 @@ class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     value: Any  # Any: the rendered prompt, or the object a placeholder named
     context: Any = None  # Any: the run's RunContext, by reference
-    sink: Any = None  # Any: a stream's producer side; never encoded
     effects: Effects | None = None
+    attempt: int = 1
 
 
 class StepDone(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +97,7 @@ class StepDone(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     output: Any = None  # Any: what the step gave
-    usage: Usage | None = None
+    usage: Usage = Usage()
     attempts: int = 1
     error: BaseException | None = None
 

@@ -23,6 +23,7 @@ import pykka
 
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.errors import ActorDeadError, DeadlineExceededError
+from understudy.messages.control import Outcome
 from understudy.messages.errors import RunCancelledError, WouldDeadlockError
 
 if TYPE_CHECKING:
@@ -214,6 +215,12 @@ class Reply(pykka.Future[T]):
     def cancelled(self) -> bool:
         """True when the work behind it should end: cancelled or past its deadline."""
         return self._state >= CANCELLED
+
+    def outcome(self) -> Outcome:
+        """Value or error of an answer that is there, without raising or waiting."""
+        if self._state == DONE:
+            return Outcome(value=self._value)
+        return Outcome(error=self._error() if self._state else None)
 
     def add_done_callback(self, callback: Callable[[Reply[T]], None]) -> None:
         """Call `callback(reply)` once it is answered, on the thread that answers, or now."""

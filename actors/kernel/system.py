@@ -229,10 +229,6 @@ class ActorSystem:
         """One log record for an unexpected failure, with the traceback."""
         logger.error("%s failed: %r", cell.path, error, exc_info=error)
 
-    def log_again(self, cell: Cell, attempts: int, error: BaseException) -> None:
-        """A job of a pool lost its worker and goes back into the queue."""
-        logger.warning("%s: attempt %d lost its worker (%s); again", cell.path, attempts, error)
-
     def parked(self, cell: Cell) -> None:
         """`cell` has failed too often and stands still."""
         self.parked_cells[cell.path] = cell

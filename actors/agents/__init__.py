@@ -1,0 +1,1 @@
+"""Agents: the loop from a prompt to an answer."""

@@ -1,0 +1,130 @@
+"""The Agent actor: one run at a time, from prompt to result.
+
+It asks the Model actor and awaits it, because one actor serves one conversation. What it says about
+usage, attempts and time is what the model reported. A run that fails is the caller's answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from understudy.actors.kernel.actor import Actor
+from understudy.actors.kernel.context import in_hand
+from understudy.actors.kernel.ref import Ref
+from understudy.actors.models.directory import Defaults, ModelDirectory, Served
+from understudy.actors.streams.buffer import StreamBuffer
+from understudy.messages.agents import AgentSpec, Result, RunAgent
+from understudy.messages.chat import AssistantMessage, Message, SystemMessage, UserMessage
+from understudy.messages.chunks import AgentFinished, AgentStarted
+from understudy.messages.envelope import Origin
+from understudy.messages.errors import ContentFilterError, ResponseError, UnderstudyError
+from understudy.messages.models import Complete, CompleteStream, Completion
+
+
+class AgentActor(Actor):
+    """Runs agents; after each run it goes back to the free list with `release`."""
+
+    expects = (UnderstudyError,)
+
+    def __init__(self, models: ModelDirectory, release: Callable[[Ref[Any]], None]) -> None:
+        self._models = models
+        self._release = release
+
+    async def on_receive(self, message: RunAgent) -> Result[Any]:  # Any: the output's type
+        """Run once."""
+        try:
+            return await self._run(message)
+        finally:
+            self._release(self.ref)
+
+    async def _run(self, message: RunAgent) -> Result[Any]:  # Any: the output's type
+        now = self._cell.system.now
+        begin = now()
+        spec = message.spec
+        served = self._models.find(spec)
+        prompt = UserMessage(content=message.prompt)
+        request = _request(spec, self._models.defaults, served.model, message.history, prompt)
+        if message.sink is None:
+            completion: Completion = await served.ref.request(request)
+        else:
+            completion = await self._streamed(message, served, request)
+        _check(completion, served.provider, served.model)
+        return _result(message, prompt, completion, now() - begin)
+
+
+    async def _streamed(
+        self, message: RunAgent, served: Served, request: Complete
+    ) -> Completion:
+        sink: StreamBuffer = message.sink
+        name = message.spec.name or served.model
+        run_id = _origin().run_id or ""
+        await sink.put(lambda i: AgentStarted(name=name, run_id=run_id, index=i, at=sink.at))
+        completion: Completion = await served.ref.request(
+            CompleteStream(request=request, sink=sink)
+        )
+        usage = completion.usage
+        await sink.put(
+            lambda i: AgentFinished(name=name, run_id=run_id, usage=usage, index=i, at=sink.at)
+        )
+        return completion
+
+
+def _origin() -> Origin:
+    hand = in_hand.get()
+    return Origin() if hand is None or hand.origin is None else hand.origin
+
+
+def _request(
+    spec: AgentSpec, defaults: Defaults, model: str, history: tuple[Message, ...], prompt: UserMessage
+) -> Complete:
+    messages: tuple[Message, ...] = (*history, prompt)
+    if spec.instructions is not None and not any(isinstance(m, SystemMessage) for m in history):
+        messages = (SystemMessage(content=spec.instructions), *messages)
+    return Complete(
+        model=model,
+        messages=messages,
+        temperature=defaults.temperature if spec.temperature is None else spec.temperature,
+        max_tokens=spec.max_tokens or defaults.max_tokens,
+        stop=spec.stop,
+        seed=spec.seed,
+        extra=spec.extra,
+    )
+
+
+def _check(completion: Completion, provider: str, model: str) -> None:
+    facts: dict[str, Any] = {  # Any: facts of errors
+        "provider": provider,
+        "model": model,
+        "request_id": completion.request_id,
+        "partial": completion.message.content or None,
+    }
+    if completion.finish_reason == "content_filter":
+        raise ContentFilterError(f"{provider}:{model} refused to answer (content filter)", **facts)
+    if completion.message.tool_calls:
+        names = ", ".join(call.name for call in completion.message.tool_calls)
+        msg = f"{provider}:{model} calls {names}, but this agent has no tools"
+        raise ResponseError(msg, **facts)
+
+
+def _result(
+    message: RunAgent, prompt: UserMessage, completion: Completion, duration: float
+) -> Result[Any]:  # Any: the output's type
+    origin = _origin()
+    answer: AssistantMessage = completion.message
+    first = None if message.sink is None else message.sink.first_at
+    return Result(
+        output=answer.content,
+        text=answer.content,
+        messages=(*message.history, prompt, answer),
+        new_messages=(prompt, answer),
+        usage=completion.usage,
+        duration=duration,
+        time_to_first_token=first,
+        finish_reason=completion.finish_reason,
+        model=completion.model,
+        provider=completion.provider,
+        attempts=completion.attempts,
+        run_id=origin.run_id or "",
+        trace_id=origin.trace_id or "",
+    )

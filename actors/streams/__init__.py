@@ -1,0 +1,1 @@
+"""Streams: from the one who produces chunks to those who read them."""

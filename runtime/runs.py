@@ -1,0 +1,86 @@
+"""`Run`: a run that was submitted.
+
+A handle to wait for, to look at, or to cancel. Awaiting it does not own it: cancelling the task that
+awaits a `Run` leaves the run alone (cancelling one that awaits `arun` does not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from understudy.actors.kernel.reply import Reply
+from understudy.messages.envelope import Origin
+from understudy.messages.errors import RunCancelledError
+from understudy.messages.events import Event, RunFinished
+
+if TYPE_CHECKING:
+    from understudy.runtime.runtime import Runtime
+
+T = TypeVar("T")
+Status = Literal["running", "completed", "failed", "cancelled"]
+
+
+class Run(Generic[T]):
+    """One run of an agent or a workflow. Any thread."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        reply: Reply[T],
+        origin: Origin,
+        cancel: Callable[[], object],
+    ) -> None:
+        self._runtime = runtime
+        self.reply = reply
+        self.run_id = origin.run_id or ""
+        self.trace_id = origin.trace_id or ""
+        self._cancel = cancel
+
+    @property
+    def status(self) -> Status:
+        """How far it is."""
+        if not self.reply.done:
+            return "running"
+        outcome = self.reply.outcome()
+        if outcome.error is None:
+            return "completed"
+        return "cancelled" if isinstance(outcome.error, RunCancelledError) else "failed"
+
+    def get(self, timeout: float | None = None) -> T:
+        """Block this thread for the result; the run goes on when `timeout` seconds have passed.
+
+        Raises:
+            DeadlineExceededError: not finished within `timeout`.
+            WouldDeadlockError: on the loop that runs it; use `await run`.
+            UnderstudyError: what the run failed with.
+        """
+        return self.reply.get(timeout=timeout)
+
+    def __await__(self) -> Generator[Any, None, T]:  # Any: asyncio's protocol
+        if self.reply.done:
+            return (yield from self.reply.__await__())
+        return (yield from self.reply.map(lambda value: value).__await__())
+
+    def cancel(self) -> None:
+        """End it: whoever waits gets `RunCancelledError`, with what there is so far as `.partial`."""
+        self._cancel()
+
+    def events(self) -> Iterator[Event]:
+        """The events of this run from now on, until it has finished; blocks between them."""
+        queue: SimpleQueue[Event | None] = SimpleQueue()
+
+        def take(event: Event) -> None:
+            if getattr(event, "run_id", None) == self.run_id:
+                queue.put(event)
+
+        subscription = self._runtime.events.subscribe(Event, take)
+        self.reply.add_done_callback(lambda _: self._runtime.events.after_queued(queue.put))
+        try:
+            while (event := queue.get()) is not None:
+                yield event
+                if isinstance(event, RunFinished):
+                    return
+        finally:
+            subscription.cancel()

@@ -1,0 +1,214 @@
+"""Starting runs: the verbs of a Runtime.
+
+What may be run is anything with a spec: an agent (or an `AgentSpec`) and a workflow (or a
+`WorkflowSpec`). Each verb has two spellings: `run` blocks the calling thread, `await arun` does not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from understudy.actors.kernel.reply import Reply
+from understudy.actors.streams.buffer import StreamBuffer
+from understudy.messages.agents import AgentSpec, Result
+from understudy.messages.chat import Message
+from understudy.messages.envelope import Origin
+from understudy.messages.errors import (
+    ConfigError,
+    RuntimeStoppedError,
+    WouldDeadlockError,
+    to_wire,
+)
+from understudy.messages.events import RunFinished, RunStarted
+from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
+from understudy.runtime.runs import Run
+from understudy.runtime.stream import Stream
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.system import ActorSystem
+    from understudy.runtime.crew import Crew
+    from understudy.runtime.events import EventBus
+
+Runnable = AgentSpec | WorkflowSpec
+
+
+class Submitter:
+    """The part of a Runtime that starts runs and knows which are open."""
+
+    name: str
+    events: EventBus
+
+    @property
+    def system(self) -> ActorSystem: ...  # noqa: D102 - see Runtime
+
+    @property
+    def crew(self) -> Crew: ...  # noqa: D102 - see Runtime
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 # Any: as for __init__
+        self = super().__new__(cls)
+        self._lock = threading.Lock()
+        self._open_runs = {}
+        self._refusing = False
+        return self
+
+    _lock: threading.Lock
+    _open_runs: dict[int, Run[Any]]
+    _refusing: bool
+
+    def submit(
+        self,
+        target: Runnable,
+        prompt: Any = "",  # Any: text for agents, whatever the first steps take for workflows
+        *,
+        history: tuple[Message, ...] = (),
+        timeout: float | None = None,
+        **overrides: Any,  # Any: fields of the spec
+    ) -> Run[Any]:  # Any: Result or WorkflowResult
+        """Start a run and return at once."""
+        if self._refusing:
+            raise RuntimeStoppedError(f"runtime {self.name!r} is stopping and takes no new runs")
+        if isinstance(target, AgentSpec):
+            spec = with_changes(target, overrides)
+            return self._submit_agent(spec, prompt, history=history, timeout=timeout)
+        if not isinstance(target, WorkflowSpec):
+            msg = f"{target!r} cannot be run: pass an Agent or a Workflow"
+            raise ConfigError(msg)
+        if history:
+            msg = f"workflow {target.name!r} takes no history="
+            raise ConfigError(msg)
+        if timeout is not None:
+            overrides["timeout"] = timeout
+        return self._submit_workflow(with_changes(target, overrides), prompt)
+
+    def run(self, target: Runnable, prompt: Any = "", **options: Any) -> Any:
+        """Run and block this thread for the result; options as for `submit`.
+
+        Raises:
+            WouldDeadlockError: on the loop of this runtime; use `await rt.arun(...)`.
+        """
+        self.check_blocking("run() blocks the loop that has to do the work: use `await ...arun()`")
+        run = self.submit(target, prompt, **options)
+        try:
+            return run.get()
+        except BaseException:
+            run.cancel()  # Ctrl-C, or a failure: nobody waits any more
+            raise
+
+    async def arun(self, target: Runnable, prompt: Any = "", **options: Any) -> Any:
+        """The twin of `run`; cancelling the task that awaits it cancels the run."""
+        return await self.submit(target, prompt, **options).reply
+
+    def stream(
+        self,
+        target: AgentSpec,
+        prompt: str,
+        *,
+        history: tuple[Message, ...] = (),
+        timeout: float | None = None,
+        buffer_size: int = 100,
+        **overrides: Any,  # Any: fields of the spec
+    ) -> Stream[Any]:  # Any: the output's type
+        """Start a run whose text is read while it is made; see `Stream`."""
+        if self._refusing:
+            raise RuntimeStoppedError(f"runtime {self.name!r} is stopping and takes no new runs")
+        spec = with_changes(target, overrides)
+        buffer = StreamBuffer(buffer_size, self.system.now)
+        run = self._submit_agent(spec, prompt, history=history, timeout=timeout, sink=buffer)
+        return Stream(run, buffer, self.system.loop_thread)
+
+    def check_blocking(self, msg: str) -> None:
+        """Raise `WouldDeadlockError` on the thread of this runtime's loop."""
+        if threading.get_ident() == self.system.loop_thread:
+            raise WouldDeadlockError(msg)
+
+    def refuse(self) -> None:
+        """Take no new runs from outside."""
+        self._refusing = True
+
+    # -- private ---------------------------------------------------------------------------------------
+
+    def _submit_agent(
+        self,
+        spec: AgentSpec,
+        prompt: str,
+        *,
+        history: tuple[Message, ...],
+        timeout: float | None,
+        sink: StreamBuffer | None = None,
+    ) -> Run[Result[Any]]:  # Any: the output's type
+        if not isinstance(prompt, str):
+            msg = f"an agent takes a text, not a {type(prompt).__name__}"
+            raise ConfigError(msg)
+        crew = self.crew
+        origin = crew.origin()
+        reply = crew.run_agent(
+            spec, prompt, origin=origin, history=tuple(history), timeout=timeout, sink=sink
+        )
+        return self._opened(reply, origin, spec.name or "agent", reply.cancel)
+
+    def _submit_workflow(self, spec: WorkflowSpec, value: Any) -> Run[WorkflowResult]:
+        crew = self.crew
+        origin = crew.origin()
+        reply, ref = crew.run_workflow(spec, value, origin=origin)
+
+        def cancel() -> None:
+            if not ref.tell(CancelRun(why="the run was cancelled")):
+                reply.cancel()
+
+        return self._opened(reply, origin, spec.name, cancel)
+
+    def _opened(
+        self, reply: Reply[Any], origin: Origin, name: str, cancel: Callable[[], object]
+    ) -> Run[Any]:  # Any: Result or WorkflowResult
+        run: Run[Any] = Run(self, reply, origin, cancel)  # type: ignore[arg-type]
+        self._open_runs[id(run)] = run
+        system, run_id, trace_id = self.system, run.run_id, run.trace_id
+        begin = system.now()
+        if self.events.wants(RunStarted):
+            at = system.clock.wall()
+            self.events.publish(RunStarted(at=at, run_id=run_id, trace_id=trace_id, name=name))
+
+        def closed(_: Reply[Any]) -> None:
+            self._open_runs.pop(id(run), None)
+            if self.events.wants(RunFinished):
+                self._publish_end(run, name, system.now() - begin)
+
+        reply.add_done_callback(closed)
+        return run
+
+    def _publish_end(self, run: Run[Any], name: str, duration: float) -> None:
+        outcome = run.reply.outcome()
+        value = outcome.value if outcome.error is None else getattr(outcome.error, "partial", None)
+        usage = value.usage if isinstance(value, (Result, WorkflowResult)) else None
+        event = RunFinished(
+            at=self.system.clock.wall(),
+            run_id=run.run_id,
+            trace_id=run.trace_id,
+            name=name,
+            status=run.status,
+            duration=duration,
+            error=None if outcome.error is None else to_wire(outcome.error),
+            **({} if usage is None else {"usage": usage}),
+        )
+        self.events.publish(event)
+
+
+def with_changes(spec: Any, changes: dict[str, Any]) -> Any:  # Any: a spec and its fields
+    """A copy of `spec` with other fields; a call never changes the spec itself."""
+    if not changes:
+        return spec
+    import msgspec
+
+    unknown = sorted(set(changes) - set(spec.__struct_fields__))
+    if unknown:
+        import difflib
+
+        near = difflib.get_close_matches(unknown[0], spec.__struct_fields__, n=1)
+        hint = f"; did you mean {near[0]}=?" if near else ""
+        msg = f"{type(spec).__name__} has no option {unknown[0]}={hint}"
+        raise ConfigError(msg)
+    return msgspec.structs.replace(spec, **changes)
+
+

@@ -1,0 +1,94 @@
+"""Prompts with placeholders.
+
+`{name}` and `{name.field}` of a known step, `{input}`, `{item}`, `{index}`; `{{` and `}}` are
+literal braces; other braces are left as they are. Inserted text is never scanned again. A template
+that is one placeholder and nothing else gives the object itself, so that functions receive what
+the step before them returned; in a longer template everything becomes text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from understudy.messages.codec import encode_json
+from understudy.messages.errors import WorkflowError
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][\w-]*)((?:\.[A-Za-z_]\w*)*)\}")
+BUILT_IN = ("input", "item", "index")
+
+
+class Placeholder(msgspec.Struct, frozen=True):
+    """`{name.field}` in a template: where it stands and what it names."""
+
+    start: int
+    end: int
+    name: str
+    fields: tuple[str, ...]
+
+
+def placeholders(template: str) -> list[Placeholder]:
+    """Everything in a template that looks like a placeholder, in order."""
+    return [
+        Placeholder(m.start(), m.end(), m[1], tuple(part for part in m[2].split(".") if part))
+        for m in _PIECE.finditer(template)
+        if m[1] is not None
+    ]
+
+
+def render(template: str, values: Mapping[str, Any]) -> Any:  # Any: outputs of steps
+    """Fill in a template.
+
+    Raises:
+        WorkflowError: a field that the value does not have.
+    """
+    whole = _PIECE.fullmatch(template)
+    if whole is not None and whole[1] in values:
+        return _look_up(values, whole)
+
+    def replace(match: re.Match[str]) -> str:
+        if match[0] in ("{{", "}}"):
+            return match[0][0]
+        if match[1] not in values:
+            return match[0]
+        return as_text(_look_up(values, match))
+
+    return _PIECE.sub(replace, template)
+
+
+def as_text(value: Any) -> str:  # Any: outputs of steps
+    """A value as it appears in a prompt: text as it is, nothing as "", the rest as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float)):
+        return str(value)
+    try:
+        return encode_json(value).decode()
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _look_up(values: Mapping[str, Any], match: re.Match[str]) -> Any:  # Any: outputs of steps
+    value = values[match[1]]
+    for field in match[2].split(".")[1:]:
+        if value is None:
+            return None
+        if isinstance(value, Mapping):
+            if field not in value:
+                raise _missing(match[0], field, value)
+            value = value[field]
+        elif not hasattr(value, field) or field.startswith("_"):
+            raise _missing(match[0], field, value)
+        else:
+            value = getattr(value, field)
+    return value
+
+
+def _missing(placeholder: str, field: str, value: object) -> WorkflowError:
+    kind = type(value).__name__
+    return WorkflowError(f"{placeholder}: a {kind} has no field {field!r}")

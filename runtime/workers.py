@@ -1,0 +1,83 @@
+"""Step workers: they do one step at a time, on the loop or on a thread.
+
+A step that fails is a `StepDone` with its error, so that a worker's own end (killed, crashed) can be
+told from the step's failure.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from understudy.actors.kernel.actor import Actor
+from understudy.messages.agents import AgentSpec
+from understudy.messages.errors import RunCancelledError, WorkflowError
+from understudy.messages.workflows import RunStep, StepDone
+from understudy.runtime.run_context import context_parameter, takes_value
+from understudy.runtime.template import as_text
+
+if TYPE_CHECKING:
+    from understudy.runtime.crew import Crew
+
+
+class LoopWorker(Actor):
+    """Does steps that are agents or async functions."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+
+    async def on_receive(self, message: RunStep) -> StepDone:
+        """Do one step."""
+        target = message.target
+        try:
+            if isinstance(target, AgentSpec):
+                result = await self._crew.run_agent(
+                    target, as_text(message.value), origin=self._crew.origin()
+                )
+                return StepDone(
+                    path=message.path,
+                    output=result.output,
+                    usage=result.usage,
+                    attempts=message.attempt,
+                )
+            output = _call(message)
+            if inspect.isawaitable(output):
+                output = await output
+            return StepDone(path=message.path, output=output, attempts=message.attempt)
+        except Exception as error:
+            return StepDone(path=message.path, error=error, attempts=message.attempt)
+
+
+class ThreadWorker(Actor):
+    """Does steps that are plain functions."""
+
+    bulkhead = "steps"
+    expects = (RunCancelledError,)
+
+    def on_receive(self, message: RunStep) -> StepDone:
+        """Do one step."""
+        try:
+            return StepDone(path=message.path, output=_call(message), attempts=message.attempt)
+        except Exception as error:
+            return StepDone(path=message.path, error=error, attempts=message.attempt)
+
+
+def is_async(target: object) -> bool:
+    """Whether a step's target belongs on the loop."""
+    if isinstance(target, AgentSpec) or inspect.iscoroutinefunction(target):
+        return True
+    return inspect.iscoroutinefunction(getattr(target, "__call__", None))  # noqa: B004
+
+
+def _call(message: RunStep) -> Any:  # Any: what the function returns
+    function: Callable[..., Any] = message.target  # type: ignore[assignment]
+    if not callable(function):
+        raise WorkflowError(f"step {message.path}: {function!r} cannot be called")
+    name = context_parameter(function)
+    arguments = {} if name is None else {name: message.context}
+    if takes_value(function):
+        return function(message.value, **arguments)
+    return function(**arguments)
+
+

@@ -1,0 +1,161 @@
+"""`Workflow`: a graph of steps with verbs, and `step` to write one.
+
+    report = Workflow.dag("report",
+        step("plan", planner, "Plan: {input}"),
+        step("web", searcher, "Search: {plan}", after="plan"),
+        step("write", writer, "Write from {web}", after="web"))
+    result = report.run("actors")
+
+Mistakes in the graph are found when it is built, all at once. A workflow is a frozen spec, safe to
+share between any number of concurrent runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from understudy.messages.agents import AgentSpec
+from understudy.messages.errors import ConfigError
+from understudy.messages.workflows import (
+    Effects,
+    Mode,
+    OnError,
+    StepSpec,
+    WorkflowResult,
+    WorkflowSpec,
+)
+from understudy.runtime.current import current_runtime
+from understudy.runtime.fan_out import fan_out
+from understudy.runtime.graph import check_workflow
+
+if TYPE_CHECKING:
+    from understudy.runtime.runs import Run
+    from understudy.runtime.runtime import Runtime
+
+
+def step(
+    name: str,
+    target: AgentSpec | WorkflowSpec | Callable[..., Any],  # Any: a step's own arguments
+    prompt: str | None = None,
+    *,
+    after: str | Sequence[str] = (),
+    each: str | None = None,
+    max_concurrent: int | None = None,
+    timeout: float | None = None,
+    on_error: OnError = "fail",
+    effects: Effects | None = None,
+) -> StepSpec:
+    """One step of a workflow; see `StepSpec`.
+
+    Without a prompt, a step receives the input of the workflow, or the output of the one step it
+    waits for, or the outputs of several, joined as text; with `each`, the item.
+    """
+    return StepSpec(
+        name=name,
+        target=target,
+        prompt=prompt,
+        after=(after,) if isinstance(after, str) else tuple(after),
+        each=each,
+        max_concurrent=max_concurrent,
+        timeout=timeout,
+        on_error=on_error,
+        effects=effects,
+    )
+
+
+class Workflow(WorkflowSpec, frozen=True, kw_only=True):
+    """A workflow; build it with `sequential`, `parallel` or `dag`."""
+
+    def __post_init__(self) -> None:
+        problems = check_workflow(self)
+        if problems:
+            lines = "".join(f"\n  - {problem}" for problem in problems)
+            msg = f"workflow {self.name!r} cannot run:{lines}"
+            raise ConfigError(msg, problems=tuple(problems))
+
+    @classmethod
+    def sequential(cls, name: str, *steps: StepSpec, **options: Any) -> Self:
+        """One step after the other; the output is the last one's."""
+        return cls._of("sequential", name, steps, options)
+
+    @classmethod
+    def parallel(cls, name: str, *steps: StepSpec, **options: Any) -> Self:
+        """All steps at once; the output is a dict by name."""
+        return cls._of("parallel", name, steps, options)
+
+    @classmethod
+    def dag(cls, name: str, *steps: StepSpec, **options: Any) -> Self:
+        """Each step the instant the steps in its `after=` are done; the output is the last ones'."""
+        return cls._of("dag", name, steps, options)
+
+    @classmethod
+    def from_spec(cls, spec: WorkflowSpec) -> Self:
+        """A spec that was decoded or read from a file, with verbs."""
+        return cls(**{field: getattr(spec, field) for field in spec.__struct_fields__})
+
+    @classmethod
+    def _of(
+        cls, mode: Mode, name: str, steps: tuple[StepSpec, ...], options: dict[str, Any]
+    ) -> Self:
+        unknown = sorted(set(options) - {"max_concurrent", "timeout"})
+        if unknown:
+            msg = f"Workflow.{mode}({unknown[0]}=): there are max_concurrent= and timeout="
+            raise ConfigError(msg)
+        wrong = next((each for each in steps if not isinstance(each, StepSpec)), None)
+        if wrong is not None:
+            msg = f"Workflow.{mode}: {wrong!r} is no step; write step('name', target)"
+            raise ConfigError(msg)
+        return cls(name=name, mode=mode, steps=steps, **options)
+
+    def run(
+        self, value: Any = "", *, runtime: Runtime | None = None, **options: Any
+    ) -> WorkflowResult:
+        """Run once; blocks the calling thread.
+
+        Raises:
+            WorkflowError: a step failed (`step`, `cause`); `.partial` is the result so far.
+            DeadlineExceededError, RunCancelledError: with `.partial` too.
+            WouldDeadlockError: on the loop of the runtime; use `await workflow.arun(...)`.
+        """
+        result: WorkflowResult = current_runtime(runtime).run(self, value, **options)
+        return result
+
+    async def arun(
+        self, value: Any = "", *, runtime: Runtime | None = None, **options: Any
+    ) -> WorkflowResult:
+        """The twin of `run`; cancelling the task that awaits it cancels the run."""
+        result: WorkflowResult = await current_runtime(runtime).arun(self, value, **options)
+        return result
+
+    def submit(
+        self, value: Any = "", *, runtime: Runtime | None = None, **options: Any
+    ) -> Run[WorkflowResult]:
+        """Start a run and return at once."""
+        return current_runtime(runtime).submit(self, value, **options)
+
+    def map(
+        self,
+        values: Iterable[Any],
+        *,
+        max_concurrent: int = 64,
+        runtime: Runtime | None = None,
+        **options: Any,
+    ) -> list[WorkflowResult]:
+        """Run once for each value, at most `max_concurrent` at a time; results in order. Blocks."""
+        rt = current_runtime(runtime)
+        return rt.complete(self.amap(values, max_concurrent=max_concurrent, runtime=rt, **options))
+
+    async def amap(
+        self,
+        values: Iterable[Any],
+        *,
+        max_concurrent: int = 64,
+        runtime: Runtime | None = None,
+        **options: Any,
+    ) -> list[WorkflowResult]:
+        """The twin of `map`."""
+        rt = current_runtime(runtime)
+        return await fan_out(
+            list(values), lambda value: rt.arun(self, value, **options), max_concurrent
+        )
