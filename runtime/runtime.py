@@ -35,12 +35,10 @@ from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.models.directory import Defaults
 from understudy.messages.control import Ledger, ShutdownReport
 from understudy.messages.errors import ConfigError, RuntimeStoppedError, WouldDeadlockError
-from understudy.runtime.config.load import load_config
 from understudy.runtime.config.schema import Config
 from understudy.runtime.crew import Crew
 from understudy.runtime.current import entered, running
 from understudy.runtime.events import EventBus
-from understudy.runtime.graph import check_workflow
 from understudy.runtime.shutdown import Shutdown
 from understudy.runtime.submit import Submitter
 
@@ -109,6 +107,9 @@ class Runtime(Submitter):
             ConfigError: everything that is wrong with the file, with lines.
         """
         import os
+
+        from understudy.runtime.config.load import load_config
+        from understudy.runtime.graph import check_workflow
 
         config = load_config(Path(path), os.environ, check=check_workflow)
         return cls(config=config, **options)

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from understudy.actors.kernel.options import child
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.system import ActorSystem
-from understudy.actors.models.extractive import NAME as LOCAL
-from understudy.actors.models.extractive import ExtractiveWorker, LocalModel
 from understudy.actors.models.model import ModelActor
 from understudy.actors.models.provider import ProviderSettings
 from understudy.actors.models.registry import ProviderEntry, provider_for
@@ -25,6 +23,8 @@ from understudy.messages.secrets import Secret, resolve_secret
 
 if TYPE_CHECKING:
     import httpx
+
+LOCAL = "local"
 
 
 class Defaults(NamedTuple):
@@ -136,6 +136,8 @@ class ModelDirectory:
         return resolve_secret(given, self._environ)
 
     def _local(self) -> Ref[Any]:  # Any: Ref of ModelActor
+        from understudy.actors.models.extractive import ExtractiveWorker, LocalModel
+
         ref = self._actors.get((LOCAL,))
         if ref is None:
             workers = [

@@ -1,87 +1,265 @@
 """understudy: an actor-model runtime for LLM agents.
 
-Everything that users type is importable from here; see the README for a first example.
+Everything that users type is importable from here; see the README for a first example. Names are
+loaded when they are first used: `import understudy` alone costs a program next to nothing (asyncio
+by itself takes longer to import).
 """
 
-from understudy.actors.kernel.actor import Actor
-from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
-from understudy.actors.kernel.ref import Ref
-from understudy.actors.kernel.reply import Reply, join
-from understudy.messages.agents import AgentSpec, Result
-from understudy.messages.chat import (
-    AssistantMessage,
-    Message,
-    SystemMessage,
-    ToolCall,
-    ToolMessage,
-    Usage,
-    UserMessage,
-)
-from understudy.messages.chunks import (
-    AgentFinished,
-    AgentStarted,
-    StreamEnd,
-    StreamFailed,
-    TextDelta,
-)
-from understudy.messages.control import (
-    Directive,
-    Ledger,
-    MailboxStats,
-    Outcome,
-    ShutdownReport,
-    Terminated,
-)
-from understudy.messages.errors import (
-    ActorDeadError,
-    ActorRestartedError,
-    AuthenticationError,
-    BadRequestError,
-    BreakerOpenError,
-    BudgetExceededError,
-    CodecError,
-    ConfigError,
-    ConnectError,
-    ContentFilterError,
-    ContextWindowError,
-    DeadlineExceededError,
-    DeadlockError,
-    MailboxFullError,
-    ModelError,
-    OutputError,
-    OverloadedError,
-    RateLimitError,
-    ResponseError,
-    RunCancelledError,
-    RuntimeStoppedError,
-    ServerError,
-    StreamBrokenError,
-    StreamError,
-    ToolError,
-    UnderstudyError,
-    WorkflowError,
-    WouldDeadlockError,
-)
-from understudy.messages.events import (
-    ActorFailed,
-    ActorParked,
-    ActorRestarted,
-    DeadLettered,
-    Event,
-    RunFinished,
-    RunStarted,
-    StepCompleted,
-    StepDispatched,
-    StepFailed,
-)
-from understudy.messages.secrets import Secret
-from understudy.messages.workflows import StepRecord, StepSpec, WorkflowResult, WorkflowSpec
-from understudy.runtime.agent import Agent
-from understudy.runtime.run_context import RunContext
-from understudy.runtime.runs import Run
-from understudy.runtime.runtime import Runtime
-from understudy.runtime.stream import Stream
-from understudy.runtime.workflow import Workflow, step
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.actor import Actor
+    from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
+    from understudy.actors.kernel.ref import Ref
+    from understudy.actors.kernel.reply import Reply, join
+    from understudy.messages.agents import AgentSpec, Result
+    from understudy.messages.chat import (
+        AssistantMessage,
+        Message,
+        SystemMessage,
+        ToolCall,
+        ToolMessage,
+        Usage,
+        UserMessage,
+    )
+    from understudy.messages.chunks import (
+        AgentFinished,
+        AgentStarted,
+        StreamEnd,
+        StreamFailed,
+        TextDelta,
+    )
+    from understudy.messages.control import (
+        Directive,
+        Ledger,
+        MailboxStats,
+        Outcome,
+        ShutdownReport,
+        Terminated,
+    )
+    from understudy.messages.errors import (
+        ActorDeadError,
+        ActorRestartedError,
+        AuthenticationError,
+        BadRequestError,
+        BreakerOpenError,
+        BudgetExceededError,
+        CodecError,
+        ConfigError,
+        ConnectError,
+        ContentFilterError,
+        ContextWindowError,
+        DeadlineExceededError,
+        DeadlockError,
+        MailboxFullError,
+        ModelError,
+        OutputError,
+        OverloadedError,
+        RateLimitError,
+        ResponseError,
+        RunCancelledError,
+        RuntimeStoppedError,
+        ServerError,
+        StreamBrokenError,
+        StreamError,
+        ToolError,
+        UnderstudyError,
+        WorkflowError,
+        WouldDeadlockError,
+    )
+    from understudy.messages.events import (
+        ActorFailed,
+        ActorParked,
+        ActorRestarted,
+        DeadLettered,
+        Event,
+        RunFinished,
+        RunStarted,
+        StepCompleted,
+        StepDispatched,
+        StepFailed,
+    )
+    from understudy.messages.secrets import Secret
+    from understudy.messages.workflows import StepRecord, StepSpec, WorkflowResult, WorkflowSpec
+    from understudy.runtime.agent import Agent
+    from understudy.runtime.run_context import RunContext
+    from understudy.runtime.runs import Run
+    from understudy.runtime.runtime import Runtime
+    from understudy.runtime.stream import Stream
+    from understudy.runtime.workflow import Workflow, step
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Actor",
+    "ActorDeadError",
+    "ActorFailed",
+    "ActorParked",
+    "ActorRestarted",
+    "ActorRestartedError",
+    "Agent",
+    "AgentFinished",
+    "AgentSpec",
+    "AgentStarted",
+    "AssistantMessage",
+    "AuthenticationError",
+    "BadRequestError",
+    "BreakerOpenError",
+    "BudgetExceededError",
+    "ChildSpec",
+    "CodecError",
+    "ConfigError",
+    "ConnectError",
+    "ContentFilterError",
+    "ContextWindowError",
+    "DeadLettered",
+    "DeadlineExceededError",
+    "DeadlockError",
+    "Directive",
+    "Event",
+    "Ledger",
+    "MailboxFullError",
+    "MailboxOptions",
+    "MailboxStats",
+    "Message",
+    "ModelError",
+    "Outcome",
+    "OutputError",
+    "OverloadedError",
+    "RateLimitError",
+    "Ref",
+    "Reply",
+    "ResponseError",
+    "Result",
+    "Run",
+    "RunCancelledError",
+    "RunContext",
+    "RunFinished",
+    "RunStarted",
+    "Runtime",
+    "RuntimeStoppedError",
+    "Secret",
+    "ServerError",
+    "ShutdownReport",
+    "StepCompleted",
+    "StepDispatched",
+    "StepFailed",
+    "StepRecord",
+    "StepSpec",
+    "Stream",
+    "StreamBrokenError",
+    "StreamEnd",
+    "StreamError",
+    "StreamFailed",
+    "SystemMessage",
+    "Terminated",
+    "TextDelta",
+    "ToolCall",
+    "ToolError",
+    "ToolMessage",
+    "UnderstudyError",
+    "Usage",
+    "UserMessage",
+    "Workflow",
+    "WorkflowError",
+    "WorkflowResult",
+    "WorkflowSpec",
+    "WouldDeadlockError",
+    "child",
+    "join",
+    "step",
+]
+
+_HOMES = {
+    "actors.kernel.actor": ["Actor"],
+    "actors.kernel.options": ["ChildSpec", "MailboxOptions", "child"],
+    "actors.kernel.ref": ["Ref"],
+    "actors.kernel.reply": ["Reply", "join"],
+    "messages.agents": ["AgentSpec", "Result"],
+    "messages.chat": [
+        "AssistantMessage",
+        "Message",
+        "SystemMessage",
+        "ToolCall",
+        "ToolMessage",
+        "Usage",
+        "UserMessage",
+    ],
+    "messages.chunks": ["AgentFinished", "AgentStarted", "StreamEnd", "StreamFailed", "TextDelta"],
+    "messages.control": [
+        "Directive",
+        "Ledger",
+        "MailboxStats",
+        "Outcome",
+        "ShutdownReport",
+        "Terminated",
+    ],
+    "messages.errors": [
+        "ActorDeadError",
+        "ActorRestartedError",
+        "AuthenticationError",
+        "BadRequestError",
+        "BreakerOpenError",
+        "BudgetExceededError",
+        "CodecError",
+        "ConfigError",
+        "ConnectError",
+        "ContentFilterError",
+        "ContextWindowError",
+        "DeadlineExceededError",
+        "DeadlockError",
+        "MailboxFullError",
+        "ModelError",
+        "OutputError",
+        "OverloadedError",
+        "RateLimitError",
+        "ResponseError",
+        "RunCancelledError",
+        "RuntimeStoppedError",
+        "ServerError",
+        "StreamBrokenError",
+        "StreamError",
+        "ToolError",
+        "UnderstudyError",
+        "WorkflowError",
+        "WouldDeadlockError",
+    ],
+    "messages.events": [
+        "ActorFailed",
+        "ActorParked",
+        "ActorRestarted",
+        "DeadLettered",
+        "Event",
+        "RunFinished",
+        "RunStarted",
+        "StepCompleted",
+        "StepDispatched",
+        "StepFailed",
+    ],
+    "messages.secrets": ["Secret"],
+    "messages.workflows": ["StepRecord", "StepSpec", "WorkflowResult", "WorkflowSpec"],
+    "runtime.agent": ["Agent"],
+    "runtime.run_context": ["RunContext"],
+    "runtime.runs": ["Run"],
+    "runtime.runtime": ["Runtime"],
+    "runtime.stream": ["Stream"],
+    "runtime.workflow": ["Workflow", "step"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:  # Any: whatever is exported under that name
+    home = _HOME.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
