@@ -9,13 +9,9 @@ from understudy.messages.codec import decode, encode
 from understudy.messages.errors import ConfigError
 from understudy.messages.specs import load_functions
 from understudy.messages.workflows import StepSpec, WorkflowSpec
-from understudy.runtime.config import (
-    Config,
-    StepConfig,
-    WorkflowConfig,
-    build_workflow,
-    load_config,
-)
+from understudy.runtime.config.build import build_workflow
+from understudy.runtime.config.load import load_config
+from understudy.runtime.config.schema import Config, StepConfig, WorkflowConfig
 
 TEXT = """
 [agents.writer]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.messages.errors import ConfigError
-from understudy.runtime.config import parse_duration
+from understudy.runtime.config.durations import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from understudy.messages.errors import ConfigError
 from understudy.messages.secrets import Secret
-from understudy.runtime.config import load_config
+from understudy.runtime.config.load import load_config
 
 FLOW = """\
 [llm]

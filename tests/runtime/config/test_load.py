@@ -11,8 +11,8 @@ from understudy.messages.agents import AgentSpec
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef
 from understudy.messages.workflows import WorkflowSpec
-from understudy.runtime.config import Config, LlmConfig, RuntimeConfig, load_config
-from understudy.runtime.config.schema import AgentConfig
+from understudy.runtime.config.load import load_config
+from understudy.runtime.config.schema import AgentConfig, Config, LlmConfig, RuntimeConfig
 
 DIGEST = """\
 [llm]
