@@ -206,11 +206,9 @@ def test_every_event_comes_back() -> None:
 
 
 CHUNKS: list[chunks.AnyChunk] = [
-    chunks.TextDelta(delta="hé", index=1, at=0.5, step="s"),
+    chunks.TextDelta(delta="hé", index=1, at=0.5),
     chunks.AgentStarted(name="a", run_id="r"),
     chunks.AgentFinished(name="a", run_id="r", usage=Usage(output_tokens=2), index=3),
-    chunks.StepStarted(path="s[1]"),
-    chunks.StepFinished(path="s[1]", duration=0.1, error="no"),
     chunks.StreamEnd(index=9),
 ]
 
