@@ -54,6 +54,8 @@ def skeleton(tmp_path: Path) -> Path:
     package = tmp_path / "src" / "understudy"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text('"""A facade."""\n')
+    (package / "testing").mkdir()
+    (package / "testing" / "__init__.py").write_text('"""A kit."""\n')
     for name in LINKED:
         (package / name).symlink_to((ROOT / "src" / "understudy" / name).readlink())
         (tmp_path / name).mkdir()
