@@ -115,8 +115,9 @@ def classify(
         request_id: the provider's own id of the call.
     """
     code = refusal.code or refusal.type
+    shown = f"HTTP {status}" if status else ""
     if status is None:
-        by_number = int(refusal.code) if refusal.code.isdigit() else None
+        by_number = int(refusal.code) if re.fullmatch(r"[1-9][0-9]{2}", refusal.code) else None
         status = by_number or _STATUS_OF.get(refusal.code) or _STATUS_OF.get(refusal.type)
     kind, remedy = _kind(status, refusal)
     delay = retry_delay(headers)
@@ -128,12 +129,8 @@ def classify(
         retryable = told == "true"
     if delay is not None and delay > MAX_RETRY_AFTER:
         retryable = False
-    facts = [
-        f"HTTP {status}" if status else "",
-        code,
-        f"request {request_id}" if request_id else "",
-    ]
-    told = f"{refusal.message or 'no explanation given'} ({', '.join(filter(None, facts))})"
+    facts = ", ".join(filter(None, (shown, code, request_id and f"request {request_id}")))
+    told = (refusal.message or "no explanation given") + (f" ({facts})" if facts else "")
     return kind(
         f"{provider}:{model}: {told}" + (f"; {remedy}" if remedy else ""),
         provider=provider,

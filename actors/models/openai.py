@@ -180,7 +180,7 @@ class OpenAIChat:
         )
 
     def _named(self, error: ModelError, request: Complete, incoming: Incoming) -> ModelError:
-        """The same error, knowing whose it is; without the key, should the server have quoted it."""
+        """The same error, knowing whose it is, and without the key that a server may quote."""
         whose = f"{self.name}:{request.model}: "
         said = self._exchange.scrub(error.message)
         error.args = (said if said.startswith(whose) else whose + said,)
