@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from understudy.actors.models.openai_wire import (
+    BAD_JSON,
     Answer,
     Delta,
     FunctionPart,
@@ -180,5 +181,5 @@ class _Call:
             raise ResponseError(f"{told} nest deeper than {MAX_DEPTH} levels")
         try:
             return _arguments.decode(data) or {}
-        except msgspec.DecodeError as error:
+        except BAD_JSON as error:
             raise ResponseError(f"{told} are no JSON object: {error}", retryable=True) from None

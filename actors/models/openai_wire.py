@@ -25,6 +25,9 @@ from understudy.messages.models import Complete
 DONE = b"[DONE]"
 """The data of the last event of a stream."""
 
+BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError)
+"""What msgspec raises for bytes that are not the JSON it expects."""
+
 _OURS = ("model", "messages", "stream")
 """Fields that `extra` may not set: the answer would not be what was asked for."""
 
@@ -213,7 +216,7 @@ def read_answer(body: bytes) -> Answer:
         raise ResponseError(f"the answer nests deeper than {MAX_DEPTH} levels")
     try:
         return _answer.decode(body)
-    except msgspec.DecodeError as error:
+    except BAD_JSON as error:
         start = body[:80].decode("utf-8", "replace")
         raise ResponseError(f"not a chat completion ({error}): it starts with {start!r}") from None
 
@@ -222,7 +225,7 @@ def read_refusal(body: bytes) -> Refusal:
     """What an error body says; of one in no known form, its beginning."""
     try:
         found = ErrorBody() if json_too_deep(body, MAX_DEPTH) else _error.decode(body)
-    except msgspec.DecodeError:
+    except BAD_JSON:
         return Refusal(message=" ".join(body[:200].decode("utf-8", "replace").split()))
     if found.error is not None:
         return refusal_of(found.error)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx
 import pytest
 
+from understudy.actors.models import transport as transport_module
 from understudy.actors.models.resolver import Resolver
 from understudy.actors.models.transport import LeasedTransport
 from understudy.testing.provider_server import Blackhole, ProviderServer, Reset, Status
@@ -334,6 +335,9 @@ async def test_a_reader_that_stops_stops_the_server(transport: LeasedTransport) 
         response = await transport.handle_async_request(post(url))
         async with asyncio.timeout(10):
             await halted.wait()
+        assert isinstance(response.stream, transport_module._Body)
+        assert response.stream._connection is not None
+        assert len(response.stream._connection._stream._received) < 1024 * 1024
         await response.aclose()
 
 
@@ -349,7 +353,7 @@ async def test_timeouts(transport: LeasedTransport) -> None:
         await reader.read()
 
     async with raw(serve) as url:
-        response = await transport.handle_async_request(post(url, read=0.05))
+        response = await transport.handle_async_request(post(url, read=0.3))
         with pytest.raises(httpx.ReadTimeout):
             await body_of(response)
 
