@@ -22,6 +22,7 @@
     +-- DeadlineExceededError       (also a TimeoutError)
     +-- RunCancelledError
     +-- MailboxFullError
+    +-- UnhandledMessageError       the actor has no handler for this message
     +-- ActorDeadError
     +-- ActorRestartedError
     +-- DeadlockError               `cycle` names the actors
@@ -181,6 +182,10 @@ class MailboxFullError(UnderstudyError):
     """The receiver's mailbox is full and its policy is to refuse."""
 
     retryable = True
+
+
+class UnhandledMessageError(UnderstudyError):
+    """The actor has no handler for this message; not a failure of the actor."""
 
 
 class ActorDeadError(UnderstudyError):

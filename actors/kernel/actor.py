@@ -31,7 +31,7 @@ from understudy.actors.kernel.cell import PykkaActor
 from understudy.actors.kernel.ending import DRAIN, NOW
 from understudy.actors.kernel.options import ChildSpec, child
 from understudy.messages.control import Outcome
-from understudy.messages.errors import ConfigError
+from understudy.messages.errors import ConfigError, UnderstudyError, UnhandledMessageError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
@@ -89,8 +89,8 @@ class Actor(PykkaActor):
 
     def on_receive(self, message: Any) -> Any:  # Any: user messages and answers
         """Handle one message; must be defined."""
-        msg = f"{type(self).__name__} does not define on_receive"
-        raise NotImplementedError(msg)
+        kind = type(message).__name__
+        raise UnhandledMessageError(f"{self._cell.path} has no handler for {kind}")
 
     # -- inside a handler ----------------------------------------------------------------------------
 
@@ -130,6 +130,20 @@ class Actor(PykkaActor):
         from understudy.actors.kernel.timers import start_timer  # noqa: PLC0415 - import cycle
 
         return start_timer(self._cell, message, after=after, every=every)
+
+    def stash(self) -> None:
+        """Keep the message in hand for later: `unstash` puts it in front of the queue again."""
+        from understudy.actors.kernel.context import in_hand
+
+        env = in_hand.get()
+        if env is None or self._cell.current is not env:
+            msg = f"stash() needs a message in hand: call it in on_receive of {self._cell.path}"
+            raise UnderstudyError(msg)
+        self._cell.stash(env)
+
+    def unstash(self) -> None:
+        """Handle everything stashed next, in the order in which it was stashed."""
+        self._cell.unstash()
 
     def defer(self) -> Deferred:
         """Take the answer of the message in hand out of the handler, to be given later."""

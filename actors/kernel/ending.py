@@ -9,6 +9,7 @@ and in a simulation. What is written as `_do_something` runs as the actor, betwe
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +17,19 @@ from understudy.actors.kernel.mailbox import Mailbox
 from understudy.actors.kernel.reply import FAILED, WITHDRAWN, Reply
 from understudy.messages.control import ActorState, MailboxStats
 from understudy.messages.envelope import Envelope, Lane
-from understudy.messages.errors import UnderstudyError
+from understudy.messages.errors import ActorRestartedError, UnderstudyError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
-    from understudy.actors.kernel.dispatchers.base import Dispatcher
-    from understudy.actors.kernel.dispatchers.loop import Runner
+    from understudy.actors.kernel.dispatchers.base import Dispatcher, Hand
     from understudy.actors.kernel.options import ChildSpec
     from understudy.actors.kernel.ref import Ref
     from understudy.actors.kernel.system import ActorSystem
 
 RUNNING_ON, DRAIN, NOW, KILL = range(4)
 """How urgently an actor is to end."""
+GRACE = 2.0
+"""Seconds that a cancelled handler has to end by itself."""
 
 
 class Ending(Mailbox):
@@ -77,7 +79,7 @@ class Ending(Mailbox):
         self.actor: Any = None  # Any: an instance of spec.cls
         self.receive: Callable[[Any], Any] = _nobody  # Any: messages and answers
         self.ref: Ref[Any] = None  # type: ignore[assignment]  # set by ActorSystem.spawn
-        self.runner: Runner | None = None
+        self.runner: Hand | None = None
         self.children: dict[str | int, Cell] | None = None
         self.background: dict[int, Any] | None = None  # Any: asyncio tasks
         self.timers: dict[int, Any] | None = None  # Any: Timer
@@ -86,7 +88,7 @@ class Ending(Mailbox):
         self.enders: list[Reply[MailboxStats]] | None = None
         self.restarts: Any = None  # Any: RestartHistory, once there was a failure
         self.last_error: BaseException | None = None
-        self.waits_for: Cell | None = None
+        self.waits_for: list[Cell] | None = None
 
     @property
     def path(self) -> str:
@@ -237,8 +239,10 @@ class Ending(Mailbox):
             held = [
                 env for env in (self.current, *(self.deferred or {}).values()) if env is not None
             ]
+            owed = {id(env) for env in held if env is not self.current}
+            self.gone += self.current is not None
             self.current, self.deferred = None, None
-            self.cancelled += len({id(env) for env in held})
+            self.cancelled += len(owed)
             left = self._drain_locked()
             enders, self.enders = self.enders, None
         for env in [*held, *left]:
@@ -269,10 +273,53 @@ class Ending(Mailbox):
             each.halt(KILL)
 
     def cancel_envelope(self, env: Envelope) -> None:
-        """Cancel the handler of `env`, where it can be cancelled."""
+        """Cancel the handler of `env`; one that has not ended after the grace is abandoned."""
         runner = self.runner
         if runner is not None:
             self.system.call_on_loop(lambda: runner.cancel(env))
+        self.system.after(GRACE, lambda: self.abandon(env))
+
+    def abandon(self, env: Envelope) -> None:
+        """Leave a handler behind that does not end: a new life takes the mailbox.
+
+        CPython cannot interrupt a blocking call, and a coroutine may refuse its cancellation. What the
+        old handler still sends has expired before it arrives; it is `gone` in the ledger until it ends.
+        """
+        with self.lock:
+            if self.current is not env or self.ended:
+                return
+            self.current = None
+            self.gone += 1
+            env.deadline = float("-inf")
+            runner, self.runner = self.runner, None
+            self.suspended = True
+            if not self.stopping:
+                self.state = ActorState.RESTARTING
+        if runner is not None:
+            runner.abandon()
+        self.system.log_abandoned(self, env)
+        error = self.dead_error() if self.stopping else self.restarted_error()
+        if env.reply is not None:
+            env.reply.settle(FAILED, error)
+        if self.stopping:
+            self._end_incarnation(error)
+            self.end(None)
+            return
+        self._end_incarnation(error)
+        with self.lock:  # `scheduled` was left to the abandoned handler: take it back
+            if self.system_lane is None:
+                self.system_lane = deque()
+            self.system_lane.append(Envelope(self._do_restart, cell=self, lane=Lane.SYSTEM))
+            self.scheduled = True
+        self.dispatcher.schedule(self)
+
+    def restarted_error(self) -> ActorRestartedError:
+        """What who asked an actor that was restarted meanwhile is told."""
+        return ActorRestartedError(f"{self.path} was restarted", actor=self.path)
+
+    def _do_restart(self) -> Coroutine[Any, Any, None] | None:
+        """Begin the next life; see `Life`."""
+        raise NotImplementedError
 
 
 def _nobody(message: object) -> None:

@@ -15,14 +15,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 from understudy.actors.kernel.ending import KILL, NOW, RUNNING_ON, Ending
-from understudy.actors.kernel.reply import CANCELLED, FAILED, Reply
+from understudy.actors.kernel.reply import CANCELLED, FAILED, UNHANDLED, Reply
 from understudy.messages.control import ActorState, Directive
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import (
-    ActorRestartedError,
     DeadlineExceededError,
     RunCancelledError,
     UnderstudyError,
+    UnhandledMessageError,
     to_wire,
 )
 from understudy.messages.events import ActorFailed, ActorRestarted
@@ -101,6 +101,9 @@ class Life(Ending):
 
     def failed_with(self, env: Envelope, error: BaseException) -> tuple[int, BaseException]:
         """A handler raised: what becomes of its message. Anything unexpected is reported."""
+        if isinstance(error, UnhandledMessageError):
+            self.system.dead_letters.add(env, self.path, "unhandled")
+            return UNHANDLED, error
         if self._was_cancelled(env) and isinstance(error, _CANCELS):
             return CANCELLED, self.dead_error() if self.stopping == KILL else error
         if env.lane == Lane.SYSTEM or not isinstance(error, self.spec.cls.traits.expects):
@@ -138,7 +141,7 @@ class Life(Ending):
         with self.lock:
             self.suspended = True
             self.state = ActorState.RESTARTING
-        self._end_incarnation(ActorRestartedError(f"{self.path} was restarted", actor=self.path))
+        self._end_incarnation(self.restarted_error())
         delay = self.system.restart_delay(self)
         if delay is None:
             self._park()
@@ -181,7 +184,7 @@ class Life(Ending):
                 self.suspended, self.closed = True, False
                 self.state = ActorState.RESTARTING
                 self.starters = [*(self.starters or ()), reply]
-            self._end_incarnation(ActorRestartedError(f"{self.path} was restarted"))
+            self._end_incarnation(self.restarted_error())
             self.restarts = None
             return self._do_restart()
 

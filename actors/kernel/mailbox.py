@@ -32,6 +32,8 @@ from understudy.actors.kernel.reply import (
     FAILED,
     PENDING,
     QUEUED,
+    STASHED,
+    UNHANDLED,
     WAITING,
     WITHDRAWN,
     Reply,
@@ -76,6 +78,7 @@ class Mailbox(ABC):
         "queue",
         "refused",
         "scheduled",
+        "since",
         "stashed",
         "suspended",
         "system",
@@ -100,6 +103,7 @@ class Mailbox(ABC):
         self.current: Envelope | None = None
         self.fallen: list[Envelope] | None = None
         self.closed = self.ended = self.scheduled = False
+        self.since = 0.0  # about when the handler in hand began
         self.suspended = True
         # `dead`: envelopes still in the queue whose reply was withdrawn; `gone`: abandoned in threads.
         self.accepted = self.handled = self.failed = self.expired = self.cancelled = 0
@@ -274,8 +278,13 @@ class Mailbox(ABC):
         reply = env.reply
         late = False
         with self.lock:
+            if self.current is not env and env.lane:
+                self._came_back_locked(env)
+                return None
             self.current = None
-            if self.deferred is not None and id(env) in self.deferred:
+            if self.stashed and self.stashed[-1] is env:
+                reply = None  # its turn has not come: see `stash`
+            elif self.deferred is not None and id(env) in self.deferred:
                 answered = self.deferred[id(env)] is None
                 if answered or state != DONE:
                     del self.deferred[id(env)]
@@ -299,6 +308,9 @@ class Mailbox(ABC):
             self.expired += 1
         elif reached == CANCELLED or state == CANCELLED:
             self.cancelled += 1
+        elif state == UNHANDLED:
+            self.dropped += 1
+            state = FAILED
         elif state == DONE:
             self.handled += 1
         else:
@@ -311,10 +323,25 @@ class Mailbox(ABC):
         reply._value = value
         return False
 
+    def _came_back_locked(self, env: Envelope) -> None:
+        """An abandoned handler has ended after all (lock held): nobody waits for what it says."""
+        self.gone -= 1
+        if env.reply is not None and env.reply._state == EXPIRED:
+            self.expired += 1
+        else:
+            self.cancelled += 1
+
     def withdraw_locked(self, reply: Reply[Any]) -> None:
         """A queued request was cancelled or expired (lock held): it will not be handled."""
+        stashed = reply.work == STASHED
         reply.work = WITHDRAWN
-        self.dead += 1
+        if stashed and self.stashed is not None:
+            for env in self.stashed:
+                if env.reply is reply:
+                    self.stashed.remove(env)
+                    break
+        else:
+            self.dead += 1
         if reply._state == EXPIRED:
             self.expired += 1
         else:
@@ -354,6 +381,33 @@ class Mailbox(ABC):
             self.late += 1
         self.system.dead_letters.add(Envelope(value), self.path, "late_reply")
 
+    def stash(self, env: Envelope) -> None:
+        """Keep the message in hand for later; it comes back in front of the queue with `unstash`."""
+        with self.lock:
+            if self.stashed is None:
+                self.stashed = deque()
+            if len(self.stashed) >= self.capacity:
+                raise self.full_error()
+            self.stashed.append(env)
+            if env.reply is not None:
+                env.reply.work = STASHED
+
+    def unstash(self) -> None:
+        """Put everything stashed in front of the queue, in order (as the actor itself)."""
+        with self.lock:
+            stashed, self.stashed = self.stashed, None
+            if not stashed:
+                return
+            current = self.current
+            if stashed[-1] is current:  # unstashing what was stashed a line ago
+                self.stashed = deque([stashed.pop()])
+            for env in stashed:
+                if env.reply is not None:
+                    env.reply.work = QUEUED
+            if self.queue is None:
+                self.queue = deque()
+            self.queue.extendleft(reversed(stashed))
+
     # -- looking ---------------------------------------------------------------------------------
 
     def ledger(self) -> Ledger:
@@ -365,7 +419,11 @@ class Mailbox(ABC):
         """See `ledger`; the lock is held."""
         current = self.current
         held = sum(env is not None for env in (self.deferred or {}).values())
-        if current is not None and (not self.deferred or id(current) not in self.deferred):
+        if (
+            current is not None
+            and (not self.deferred or id(current) not in self.deferred)
+            and (not self.stashed or self.stashed[-1] is not current)
+        ):
             held += 1
         return Ledger(
             accepted=self.accepted,

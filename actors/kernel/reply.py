@@ -24,7 +24,7 @@ import pykka
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.errors import ActorDeadError, DeadlineExceededError
 from understudy.messages.control import Outcome
-from understudy.messages.errors import RunCancelledError, WouldDeadlockError
+from understudy.messages.errors import DeadlockError, RunCancelledError, WouldDeadlockError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
@@ -33,7 +33,8 @@ T = TypeVar("T")
 M = TypeVar("M")
 
 PENDING, DONE, FAILED, CANCELLED, EXPIRED = range(5)
-QUEUED, CLAIMED, WITHDRAWN, WAITING = range(4)
+UNHANDLED = -1
+QUEUED, CLAIMED, WITHDRAWN, WAITING, STASHED = range(5)
 
 _detached = allocate_lock()
 
@@ -90,7 +91,7 @@ class Reply(pykka.Future[T]):
                 return False
             self._state = state
             self._value = value
-            if cell is not None and self.work == QUEUED:
+            if cell is not None and (self.work == QUEUED or self.work == STASHED):
                 cell.withdraw_locked(self)
         self.wake()
         if state >= CANCELLED:
@@ -140,18 +141,15 @@ class Reply(pykka.Future[T]):
             waiter = asyncio.get_running_loop().create_future()
         if not self._wait_with(waiter, thread):
             return
-        hand = in_hand.get()
-        asker = None if hand is None or cell is None else hand.cell
-        if asker is not None:
-            asker.waits_for = cell
+        asker = None if cell is None else asks(self, cell)
         try:
             yield from waiter
         except BaseException:
             self.cancel()
             raise
         finally:
-            if asker is not None:
-                asker.waits_for = None
+            if asker is not None and asker.waits_for:
+                asker.waits_for.remove(cell)
 
     __iter__ = __await__
 
@@ -176,7 +174,7 @@ class Reply(pykka.Future[T]):
             if cell is None:
                 self._block(timeout)
             else:
-                cell.system.blocking(cell, lambda: self._block(timeout))
+                cell.system.blocking(self, cell, lambda: self._block(timeout))
         if self._state == DONE:
             return self._value  # type: ignore[no-any-return]
         raise self._error()
@@ -309,6 +307,43 @@ class Reply(pykka.Future[T]):
                 child.cancel(expired=self._state == EXPIRED)
         if self._cell is not None and self.work == CLAIMED:
             self._cell.cancel_running(self)
+
+
+def asks(reply: Reply[Any], cell: Cell) -> Cell | None:
+    """Note that the handler in hand waits for `cell`; the waiting actor, or None outside of one.
+
+    Raises:
+        DeadlockError: `cell` waits, over however many others, for this very handler.
+    """
+    hand = in_hand.get()
+    if hand is None or hand.cell is None or hand.cell.current is not hand:
+        return None  # not a handler: a task beside it may well wait
+    asker: Cell = hand.cell
+    if cell is asker or cell.waits_for:
+        cycle = _cycle(asker, cell)
+        if cycle:
+            reply.cancel()
+            paths = tuple(each.path for each in cycle)
+            raise DeadlockError(" -> ".join(paths), cycle=paths, actor=asker.path)
+    if asker.waits_for is None:
+        asker.waits_for = []
+    asker.waits_for.append(cell)
+    return asker
+
+
+def _cycle(asker: Cell, target: Cell) -> list[Cell]:
+    """The path from `asker` over `target` back to `asker`, or nothing."""
+    seen: set[int] = set()
+    stack = [[asker, target]]
+    while stack:
+        path = stack.pop()
+        last = path[-1]
+        if last is asker:
+            return path
+        if id(last) not in seen:
+            seen.add(id(last))
+            stack.extend([*path, each] for each in list(last.waits_for or ()))
+    return []
 
 
 def join(futures: Iterable[pykka.Future[Any]]) -> Reply[list[Any]]:

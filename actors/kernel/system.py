@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.cell import Cell
-from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher
+from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, current_worker
 from understudy.actors.kernel.ending import KILL
 from understudy.actors.kernel.clock import Bell, Clock, SystemClock
 from understudy.actors.kernel.dead_letters import DeadLetters
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
-from understudy.actors.kernel.reply import Reply
+from understudy.actors.kernel.reply import Reply, asks
 from understudy.actors.kernel.wheel import DeadlineWheel
 from understudy.actors.rules.restarts import RestartHistory, RestartPolicy
 from understudy.messages.control import Ledger
+from understudy.messages.envelope import Envelope
 from understudy.messages.errors import ConfigError, RuntimeStoppedError, to_wire
 from understudy.messages.events import ActorParked, Event
 
@@ -213,10 +214,24 @@ class ActorSystem:
         self.call_on_loop(lambda: later.arm(self.clock, when, self.loop))
         return later
 
-    def blocking(self, cell: Cell, wait: Callable[[], None]) -> None:
-        """Run `wait`, which blocks this thread on an answer of `cell`."""
-        del cell
-        wait()
+    def blocking(self, reply: Reply[Any], cell: Cell, wait: Callable[[], None]) -> None:
+        """Run `wait`, which blocks this thread on an answer of `cell`.
+
+        Raises:
+            DeadlockError: `cell` waits for the handler that runs here.
+            OverloadedError: the threads of this bulkhead all wait, and so do as many spare ones.
+        """
+        worker = current_worker()
+        if worker is None:
+            wait()
+            return
+        asker = asks(reply, cell)
+        try:
+            with worker.dispatcher.spare():
+                wait()
+        finally:
+            if asker is not None and asker.waits_for:
+                asker.waits_for.remove(cell)
 
     def restart_delay(self, cell: Cell) -> float | None:
         """Seconds until `cell` may start again, or None when it has failed too often."""
@@ -228,6 +243,11 @@ class ActorSystem:
     def log_failure(self, cell: Cell, error: BaseException) -> None:
         """One log record for an unexpected failure, with the traceback."""
         logger.error("%s failed: %r", cell.path, error, exc_info=error)
+
+    def log_abandoned(self, cell: Cell, env: Envelope) -> None:
+        """A handler did not end after its cancellation and is left behind."""
+        kind = type(env.message).__name__
+        logger.error("%s did not end after its cancellation in %s: abandoned", cell.path, kind)
 
     def parked(self, cell: Cell) -> None:
         """`cell` has failed too often and stands still."""

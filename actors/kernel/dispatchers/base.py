@@ -8,6 +8,7 @@ from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.reply import DONE
 
 if TYPE_CHECKING:
+    from understudy.messages.envelope import Envelope
     from understudy.actors.kernel.cell import Cell
 
 MESSAGES = 64
@@ -27,10 +28,23 @@ class Dispatcher(Protocol):
         ...
 
 
+class Hand(Protocol):
+    """Whatever runs a handler just now: a runner of the loop, or a thread."""
+
+    def cancel(self, env: Envelope) -> None:
+        """End the handler of `env` if it still runs and can be ended."""
+        ...
+
+    def abandon(self) -> None:
+        """Its handler will not end: somebody else takes over its other work."""
+        ...
+
+
 def run_slice(cell: Cell) -> bool:
     """Handle messages of `cell` on this thread; True when the slice is over and the cell is not."""
     now = cell.system.now
-    stop_at = now() + SECONDS
+    cell.since = now()
+    stop_at = cell.since + SECONDS
     left = MESSAGES
     env = cell.claim()
     while env is not None:
@@ -43,8 +57,11 @@ def run_slice(cell: Cell) -> bool:
             state = DONE
         in_hand.reset(token)
         left -= 1
-        if left <= 0 or now() >= stop_at:
+        at = now()
+        if left <= 0 or at >= stop_at:
+            mine = cell.current is env or not env.lane  # else it was abandoned meanwhile
             cell.finish(env, state, value, False)
-            return True
+            return mine
+        cell.since = at
         env = cell.finish(env, state, value)
     return False

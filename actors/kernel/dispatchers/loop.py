@@ -66,6 +66,7 @@ class LoopDispatcher:
         self.awake = 0
         self.runners: set[Runner] = set()
         self.idle: list[Runner] = []
+        self.cell: Cell | None = None  # whose handler is on the loop at this moment
         self._signalled = False
         self._context = Context()
         self._hasty = 0
@@ -241,6 +242,7 @@ class Runner:
         """Handle messages of one actor from `env` on; True when a handler has suspended (`held`)."""
         now = self.dispatcher.now
         left = MESSAGES
+        self.dispatcher.cell = cell
         while env is not None:
             in_hand.set(env)
             state = DONE
@@ -254,6 +256,7 @@ class Runner:
                     else:
                         self.held = Held(cell, env, value, waits_on)
                         cell.runner = self
+                        self.dispatcher.cell = None
                         return True
             except BaseException as error:  # noqa: BLE001 - contained: nobody else dies of it
                 if self._is_foreign(error):
@@ -261,10 +264,12 @@ class Runner:
                     raise
                 state, value = cell.failed_with(env, error)
             left -= 1
-            if left <= 0 or now() >= until or len(self.context) != 1:
+            at = cell.since = now()
+            if left <= 0 or at >= until or len(self.context) != 1:
                 self._hand_over(cell, env, state, value)
                 return False
             env = cell.finish(env, state, value)
+        self.dispatcher.cell = None
         return False
 
     async def _see_through(self, until: float, thrown: BaseException | None) -> bool:
@@ -278,15 +283,13 @@ class Runner:
         try:
             value = await _resume(coroutine, waits_on, thrown)
         except BaseException as error:  # noqa: BLE001 - contained: nobody else dies of it
-            dispatcher.awake += 1
-            self.held = cell.runner = None
+            self._let_go(cell)
             if self._is_foreign(error):
                 self._abort(cell, env)
                 raise
             state, value = cell.failed_with(env, error)
         else:
-            dispatcher.awake += 1
-            self.held = cell.runner = None
+            self._let_go(cell)
         if self.cancelling is not None:
             self.cancelling = None
             self.task.uncancel()  # type: ignore[union-attr]
@@ -313,6 +316,15 @@ class Runner:
                 raise
         return None
 
+    def _let_go(self, cell: Cell) -> None:
+        self.dispatcher.awake += 1
+        self.held = None
+        if cell.runner is self:
+            cell.runner = None
+
+    def abandon(self) -> None:
+        """See `Hand`: nothing to do, another runner has taken over when the handler suspended."""
+
     def cancel(self, env: Envelope) -> None:
         """Cancel the handler of `env` if it still runs (on the loop's thread)."""
         held = self.held
@@ -324,8 +336,10 @@ class Runner:
         """The slice is over: finish this message, and leave the rest of the mailbox for later."""
         if len(self.context) != 1:
             self.closing = True  # a handler has changed the context: the next one must not see it
+        mine = cell.current is env or not env.lane  # else it was abandoned meanwhile
         cell.finish(env, state, value, False)
-        self.dispatcher.ready.append(cell)
+        if mine:
+            self.dispatcher.ready.append(cell)
 
     def _is_foreign(self, error: BaseException) -> bool:
         """Told apart by who asked: somebody else cancelled our task, or Ctrl-C in the main thread."""
@@ -337,8 +351,7 @@ class Runner:
 
     def _abort(self, cell: Cell, env: Envelope) -> None:
         """This runner ends in the middle of `env`: answer it, and let the actor go on elsewhere."""
-        cell.finish(env, CANCELLED, RunCancelledError(f"cancelled in {cell.path}"), False)
-        self.dispatcher.ready.append(cell)
+        self._hand_over(cell, env, CANCELLED, RunCancelledError(f"cancelled in {cell.path}"))
 
 
 @types.coroutine
