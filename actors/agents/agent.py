@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from understudy.actors.agents.ports import Models, Sampling, ServedModel, Sink
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.ref import Ref
-from understudy.actors.models.directory import Defaults, ModelDirectory, Served
-from understudy.actors.streams.buffer import StreamBuffer
 from understudy.messages.agents import AgentSpec, Result, RunAgent
 from understudy.messages.chat import AssistantMessage, Message, SystemMessage, UserMessage
 from understudy.messages.chunks import AgentFinished, AgentStarted
@@ -27,7 +26,7 @@ class AgentActor(Actor):
 
     expects = (UnderstudyError,)
 
-    def __init__(self, models: ModelDirectory, release: Callable[[Ref[Any]], None]) -> None:
+    def __init__(self, models: Models, release: Callable[[Ref[Any]], None]) -> None:
         self._models = models
         self._release = release
 
@@ -54,9 +53,9 @@ class AgentActor(Actor):
 
 
     async def _streamed(
-        self, message: RunAgent, served: Served, request: Complete
+        self, message: RunAgent, served: ServedModel, request: Complete
     ) -> Completion:
-        sink: StreamBuffer = message.sink
+        sink: Sink = message.sink
         name = message.spec.name or served.model
         run_id = _origin().run_id or ""
         await sink.put(lambda i: AgentStarted(name=name, run_id=run_id, index=i, at=sink.at))
@@ -76,7 +75,7 @@ def _origin() -> Origin:
 
 
 def _request(
-    spec: AgentSpec, defaults: Defaults, model: str, history: tuple[Message, ...], prompt: UserMessage
+    spec: AgentSpec, defaults: Sampling, model: str, history: tuple[Message, ...], prompt: UserMessage
 ) -> Complete:
     messages: tuple[Message, ...] = (*history, prompt)
     if spec.instructions is not None and not any(isinstance(m, SystemMessage) for m in history):

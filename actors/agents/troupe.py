@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from understudy.actors.agents.agent import AgentActor
+from understudy.actors.agents.ports import Models
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.system import ActorSystem, Guardian
-from understudy.actors.models.directory import ModelDirectory
 from understudy.messages.errors import OverloadedError
 
 
 class Troupe:
     """Lends agent actors, up to `max_runs` at a time. Any thread."""
 
-    def __init__(self, system: ActorSystem, models: ModelDirectory, max_runs: int) -> None:
+    def __init__(self, system: ActorSystem, models: Models, max_runs: int) -> None:
         self._system = system
         self._max_runs = max_runs
         branch = ChildSpec(cls=Guardian, name="agents")

@@ -64,6 +64,8 @@ class Actor(PykkaActor):
     """Errors that are answers, not failures."""
     blocking: ClassVar[bool] = True
     """Whether a plain `def on_receive` may block; False puts it on the loop."""
+    supervises: ClassVar[bool] = False
+    """Whether failures of its children are its own to decide (`child_failed`), as in a Supervisor."""
     bulkhead: ClassVar[str] = "threads"
     """The threads that a blocking actor shares; a hung one never takes those of another bulkhead."""
     max_outstanding: ClassVar[int] = 10_000
@@ -91,6 +93,9 @@ class Actor(PykkaActor):
         """Handle one message; must be defined."""
         kind = type(message).__name__
         raise UnhandledMessageError(f"{self._cell.path} has no handler for {kind}")
+
+    def child_failed(self, cell: Any, error: BaseException) -> None:  # Any: the child's Cell
+        """Decide about a child that has failed and waits; only asked when `supervises`."""
 
     # -- inside a handler ----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from understudy.actors.kernel.ending import KILL, NOW, RUNNING_ON, Ending
@@ -137,18 +137,54 @@ class Life(Ending):
                 if self.parent is not None:
                     self.parent.post_system(lambda: self.parent._failed(error))  # type: ignore[union-attr]
 
+    def fail_with(self, error: BaseException) -> None:
+        """Fail although no handler raised: what a supervisor does that gives up (as the actor)."""
+        self._failed(error)
+
     def _begin_restart(self, error: BaseException) -> None:
-        with self.lock:
-            self.suspended = True
-            self.state = ActorState.RESTARTING
-        self._end_incarnation(self.restarted_error())
+        self._stand_down()
+        parent = self.parent
+        if parent is not None and parent.spec.cls.supervises:
+            parent.post_system(lambda: parent.actor.child_failed(self, error))
+            return
         delay = self.system.restart_delay(self)
         if delay is None:
-            self._park()
+            self.park()
         elif delay <= 0:
             self.post_system(self._do_restart)
         else:
             self.system.after(delay, lambda: self.post_system(self._do_restart))
+
+    def _stand_down(self) -> None:
+        """End this life and wait for the next; the mailbox goes on accepting."""
+        with self.lock:
+            self.suspended = True
+            self.state = ActorState.RESTARTING
+        self.unstash()
+        self._end_incarnation(self.restarted_error())
+
+    def stand_down(self, then: Callable[[], object]) -> None:
+        """A sibling has failed: end this life after the message in hand, then call `then`."""
+
+        def operation() -> None:
+            if not self.stopping:
+                self._stand_down()
+            then()
+
+        if not self.post_system(operation):
+            then()
+
+    def stand_up(self) -> Reply[Any]:
+        """Begin the next life; answered when `on_start` has succeeded."""
+        reply: Reply[Any] = Reply()
+
+        def operation() -> Coroutine[Any, Any, None] | None:
+            self.starters = [*(self.starters or ()), reply]
+            return self._do_restart()
+
+        if not self.post_system(operation):
+            reply.set_exception(self.dead_error())
+        return reply
 
     def _do_restart(self) -> Coroutine[Any, Any, None] | None:
         if self.stopping or self.state != ActorState.RESTARTING:
@@ -192,7 +228,7 @@ class Life(Ending):
             reply.set_exception(self.dead_error())
         return reply
 
-    def _park(self) -> None:
+    def park(self) -> None:
         """Too many failures: stand still, answer everybody, wait for `restart()`."""
         with self.lock:
             self.state = ActorState.PARKED

@@ -35,7 +35,9 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     The class is called with the same arguments at every restart, so they must be safe to use again.
 
     Attributes:
-        restart: `permanent` always, `transient` after a failure, `temporary` never.
+        restart: `permanent` always (under a supervisor also when it stops itself), `transient`
+            after a failure, `temporary` never.
+        significant: when it fails too often, its supervisor fails too, instead of parking it.
         directives: what to do per exception type; the most specific type wins.
     """
 
@@ -44,14 +46,15 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     kwargs: Mapping[str, Any] = {}
     name: str | None = None
     restart: RestartType = "permanent"
+    significant: bool = False
     mailbox: MailboxOptions = MailboxOptions()
     directives: Mapping[type[BaseException], Directive] = {}
 
     def options(self, **changes: Any) -> ChildSpec:  # Any: fields of this struct
-        """A copy with other options: name, restart, mailbox, directives."""
+        """A copy with other options: name, restart, significant, mailbox, directives."""
         unknown = set(changes) - (set(self.__struct_fields__) - {"cls", "args", "kwargs"})
         if unknown:
-            known = "name, restart, mailbox, directives"
+            known = "name, restart, significant, mailbox, directives"
             msg = f"child(...).options({', '.join(sorted(unknown))}=): unknown; there are {known}"
             raise ConfigError(msg)
         return msgspec.structs.replace(self, **changes).checked()
