@@ -67,6 +67,60 @@ class MailboxStats(msgspec.Struct, frozen=True, kw_only=True):
     dropped: int
 
 
+class ActorNode(msgspec.Struct, frozen=True, kw_only=True):
+    """One actor in a snapshot of the tree, with its children.
+
+    Attributes:
+        kind: name of its class.
+        restarts: how often it was restarted.
+        current: type of the message in hand, or None; `current_age` in seconds.
+        owed: deferred answers; `background`: coroutines beside the handlers.
+        abandoned: handlers that did not end after their cancellation.
+        last_error: of its last failure, with the type.
+    """
+
+    path: str
+    kind: str
+    state: ActorState
+    restarts: int
+    mailbox: MailboxStats
+    current: str | None
+    current_age: float
+    owed: int
+    background: int
+    abandoned: int
+    last_error: str | None
+    children: tuple[ActorNode, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self, prefix: str = "", branch: str = "") -> list[str]:
+        """The tree as text, a line an actor, as `pstree` draws it."""
+        name = self.path.rsplit("/", 1)[-1] or "/"
+        facts = [str(self.state)]
+        if self.mailbox.depth:
+            facts.append(f"{self.mailbox.depth} queued ({self.mailbox.oldest:.1f} s)")
+        if self.current is not None:
+            facts.append(f"in {self.current} for {self.current_age:.1f} s")
+        for count, word in (
+            (self.owed, "deferred"),
+            (self.background, "in background"),
+            (self.restarts, "restarts"),
+            (self.abandoned, "abandoned"),
+        ):
+            if count:
+                facts.append(f"{count} {word}")
+        if self.last_error:
+            facts.append(self.last_error)
+        found = [f"{prefix}{branch}{name} ({self.kind}) {', '.join(facts)}"]
+        below = prefix + {"": "", "├─ ": "│  ", "└─ ": "   "}[branch]
+        for number, node in enumerate(self.children):
+            last = number == len(self.children) - 1
+            found += node.lines(below, "└─ " if last else "├─ ")
+        return found
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Every accepted message of the user lane, by where it is or how it ended.
 

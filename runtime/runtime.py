@@ -18,7 +18,7 @@ import logging
 import random
 import threading
 from _thread import get_ident
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future as ThreadFuture
 from pathlib import Path
 from types import TracebackType
@@ -29,18 +29,26 @@ from understudy.actors.kernel.clock import Clock, SystemClock
 from understudy.actors.kernel.dead_letters import DeadLetters
 from understudy.actors.kernel.dispatchers.loop import LoopDispatcher
 from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher
-from understudy.actors.kernel.options import ChildSpec, MailboxOptions, RestartType
+from understudy.actors.kernel.options import ChildSpec, MailboxOptions, RestartType, child
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.models.directory import Defaults
-from understudy.messages.control import Ledger, ShutdownReport
+from understudy.messages.control import (
+    ActorNode,
+    ActorState,
+    Ledger,
+    MailboxStats,
+    ShutdownReport,
+)
 from understudy.messages.errors import ConfigError, RuntimeStoppedError, WouldDeadlockError
 from understudy.runtime.config.schema import Config
 from understudy.runtime.crew import Crew
 from understudy.runtime.current import entered, running
 from understudy.runtime.events import EventBus
 from understudy.runtime.shutdown import Shutdown
+from understudy.runtime.strategy import Strategy
 from understudy.runtime.submit import Submitter
+from understudy.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import httpx
@@ -244,6 +252,60 @@ class Runtime(Submitter):
         """The twin of `spawn`."""
         spec = as_child(spec, name=name, restart=restart, mailbox=mailbox, directives=directives)
         return await self.system.spawn(spec)
+
+    def supervise(
+        self,
+        name: str,
+        children: Sequence[ChildSpec | type[Actor]],
+        *,
+        strategy: Strategy = "one_for_one",
+        intensity: int = 5,
+        period: float = 30.0,
+        total_intensity: int | None = None,
+    ) -> Ref[Any]:  # Any: Ref of Supervisor
+        """Start a group of children that is kept alive together; see `Supervisor`.
+
+        Returns after all children have started; ask the Ref for `WhichChildren`.
+        """
+        return self.spawn(
+            child(
+                Supervisor,
+                children,
+                strategy=strategy,
+                intensity=intensity,
+                period=period,
+                total_intensity=total_intensity,
+            ),
+            name=name,
+        )
+
+    async def asupervise(
+        self,
+        name: str,
+        children: Sequence[ChildSpec | type[Actor]],
+        **options: Any,  # Any: as for supervise
+    ) -> Ref[Any]:  # Any: Ref of Supervisor
+        """The twin of `supervise`."""
+        return await self.aspawn(child(Supervisor, children, **options), name=name)
+
+    def tree(self) -> ActorNode:
+        """All actors as one frozen struct: states, mailboxes, what each is doing. `print` draws it."""
+        system = self.system
+        roots = (system.user.node(), system.infrastructure.node())
+        return ActorNode(
+            path="/",
+            kind=self.name,
+            state=ActorState.RUNNING,
+            restarts=0,
+            mailbox=MailboxStats(depth=0, peak=0, oldest=0.0, accepted=0, refused=0, dropped=0),
+            current=None,
+            current_age=0.0,
+            owed=0,
+            background=0,
+            abandoned=0,
+            last_error=None,
+            children=roots,
+        )
 
     @property
     def dead_letters(self) -> DeadLetters:

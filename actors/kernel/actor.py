@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from understudy.actors.kernel.cell import PykkaActor
-from understudy.actors.kernel.ending import DRAIN, NOW
+from understudy.actors.kernel.ending import NOW
 from understudy.actors.kernel.options import ChildSpec, child
 from understudy.messages.control import Outcome
 from understudy.messages.errors import ConfigError, UnderstudyError, UnhandledMessageError
@@ -166,8 +166,8 @@ class Actor(PykkaActor):
         background(self._cell, work, then, self.max_outstanding)
 
     def stop(self) -> None:
-        """End after what has been accepted."""
-        self._cell.halt(DRAIN)
+        """End after what has been accepted; a permanent child of a supervisor starts again then."""
+        self._cell.stop_itself()
 
     def __str__(self) -> str:
         return f"{type(self).__name__} ({self._cell.path})"

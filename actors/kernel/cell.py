@@ -21,7 +21,7 @@ from pykka._envelope import Envelope as PykkaEnvelope
 from understudy.actors.kernel.errors import ActorDeadError
 from understudy.actors.kernel.life import Life
 from understudy.actors.kernel.reply import CANCELLED, Reply
-from understudy.messages.control import Terminated
+from understudy.messages.control import ActorNode, Terminated
 from understudy.messages.envelope import Envelope
 
 _NOT_PYKKAS = "this actor is run by understudy's kernel; start it with rt.spawn(...) or .start()"
@@ -70,6 +70,29 @@ class Cell(Life):
         """The error for a message of a type that the actor did not declare."""
         known = ", ".join(kind.__name__ for kind in self.accepts or ())
         return TypeError(f"{self.path} takes {known}; it was sent a {type(message).__name__}")
+
+    def node(self) -> ActorNode:
+        """This actor and those below it, as a snapshot."""
+        children = tuple(cell.node() for cell in list((self.children or {}).values()))
+        stats = self.stats()
+        with self.lock:
+            current, since = self.current, self.since
+            owed = sum(env is not None for env in (self.deferred or {}).values())
+        error = self.last_error
+        return ActorNode(
+            path=self.path,
+            kind=self.spec.cls.__name__,
+            state=self.state,
+            restarts=self.incarnation,
+            mailbox=stats,
+            current=None if current is None else type(current.message).__name__,
+            current_age=0.0 if current is None else max(0.0, self.system.now() - since),
+            owed=owed,
+            background=len(self.background or ()),
+            abandoned=self.gone,
+            last_error=None if error is None else f"{type(error).__name__}: {error}",
+            children=children,
+        )
 
     # -- watching --------------------------------------------------------------------------------
 

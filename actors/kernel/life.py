@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from understudy.actors.kernel.ending import KILL, NOW, RUNNING_ON, Ending
+from understudy.actors.kernel.ending import DRAIN, KILL, NOW, RUNNING_ON, Ending
 from understudy.actors.kernel.reply import CANCELLED, FAILED, UNHANDLED, Reply
 from understudy.messages.control import ActorState, Directive
 from understudy.messages.envelope import Envelope, Lane
@@ -136,6 +136,16 @@ class Life(Ending):
                 self.halt(NOW)
                 if self.parent is not None:
                     self.parent.post_system(lambda: self.parent._failed(error))  # type: ignore[union-attr]
+
+    def stop_itself(self) -> None:
+        """The actor wants to end (see `Actor.stop`)."""
+        parent = self.parent
+        if self.spec.restart != "permanent" or parent is None or not parent.spec.cls.supervises:
+            self.halt(DRAIN)
+            return
+        error = UnderstudyError(f"{self.path} stopped itself, and is permanent", actor=self.path)
+        self.last_error = error
+        self.post_system(lambda: self._begin_restart(error))
 
     def fail_with(self, error: BaseException) -> None:
         """Fail although no handler raised: what a supervisor does that gives up (as the actor)."""
