@@ -42,8 +42,10 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 @contextlib.asynccontextmanager
 async def raw(serve: Serve) -> AsyncIterator[str]:
     """A server that does to its connections what `serve` says; gives its URL."""
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await serve(reader, writer)
         writer.close()
@@ -53,6 +55,8 @@ async def raw(serve: Serve) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/"
     finally:
         running.close()
+        for writer in writers:
+            writer.transport.abort()
         await running.wait_closed()
 
 

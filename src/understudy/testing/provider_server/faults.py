@@ -31,7 +31,11 @@ class Status(Fault, frozen=True, kw_only=True):
 
 
 class Reset(Fault, frozen=True, kw_only=True):
-    """The connection is reset: at once, or `after` that many pieces of the body."""
+    """The connection is reset: at once, or `after` that many pieces of the body.
+
+    As on any network, a reset may overtake what the client has not read yet; it gets ten
+    milliseconds.
+    """
 
     after: int | None = None
 
