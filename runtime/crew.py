@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from understudy.actors.agents.troupe import Troupe
-from understudy.actors.kernel.options import child
+from understudy.actors.kernel.options import ChildSpec, child
 from understudy.actors.kernel.origins import trace_in_hand, under
 from understudy.actors.kernel.ref import INFINITE
 from understudy.actors.kernel.reply import Reply
@@ -23,7 +23,8 @@ from understudy.actors.models.directory import Defaults, ModelDirectory
 from understudy.messages.agents import AgentSpec, Result, RunAgent
 from understudy.messages.envelope import Origin
 from understudy.messages.workflows import RunStep, RunWorkflow, WorkflowResult, WorkflowSpec
-from understudy.runtime.pool import Pool
+from understudy.runtime.pool.options import PoolOptions
+from understudy.runtime.pool.pool import Pool
 from understudy.runtime.workers import LoopWorker, ThreadWorker
 
 if TYPE_CHECKING:
@@ -62,13 +63,8 @@ class Crew:
             system, defaults=defaults, transport=transport, environ=os.environ
         )
         self.troupe = Troupe(system, self.models, max_runs)
-        root = system.infrastructure
-        self.loop_steps = Pool(
-            system, "steps", child(LoopWorker, self), size=workers, again=_again, parent=root
-        )
-        self.thread_steps = Pool(
-            system, "blocking-steps", child(ThreadWorker), size=threads, again=_again, parent=root
-        )
+        self.loop_steps = _step_pool(system, "steps", child(LoopWorker, self), workers)
+        self.thread_steps = _step_pool(system, "blocking-steps", child(ThreadWorker), threads)
         self._ids = itertools.count(1)
         self._prefix = f"{system.random.getrandbits(32):08x}"
 
@@ -116,6 +112,12 @@ class Crew:
     async def aclose(self) -> None:
         """Close what the models share."""
         await self.models.aclose()
+
+
+def _step_pool(system: ActorSystem, name: str, worker: ChildSpec, size: int) -> Pool:
+    """Made as needed and reused; a step that finds no place waits, it never fails for that."""
+    options = PoolOptions(size=(0, size), overflow="wait", again=_again)
+    return Pool(system, name, worker, options, parent=system.infrastructure)
 
 
 def _again(message: RunStep) -> RunStep | None:

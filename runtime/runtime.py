@@ -18,7 +18,7 @@ import logging
 import random
 import threading
 from _thread import get_ident
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future as ThreadFuture
 from pathlib import Path
 from types import TracebackType
@@ -41,10 +41,15 @@ from understudy.messages.control import (
     ShutdownReport,
 )
 from understudy.messages.errors import ConfigError, RuntimeStoppedError, WouldDeadlockError
+from understudy.messages.workflows import Effects
 from understudy.runtime.config.schema import Config
 from understudy.runtime.crew import Crew
 from understudy.runtime.current import entered, running
 from understudy.runtime.events import EventBus
+from understudy.runtime.pool.handle import PoolHandle, check_key
+from understudy.runtime.pool.keyed import KeyedPool
+from understudy.runtime.pool.options import PoolOptions, size_of
+from understudy.runtime.pool.pool import Pool
 from understudy.runtime.shutdown import Shutdown
 from understudy.runtime.strategy import Strategy
 from understudy.runtime.submit import Submitter
@@ -287,6 +292,76 @@ class Runtime(Submitter):
     ) -> Ref[Any]:  # Any: Ref of Supervisor
         """The twin of `supervise`."""
         return await self.aspawn(child(Supervisor, children, **options), name=name)
+
+    def pool(
+        self,
+        name: str,
+        worker: ChildSpec | type[Actor],
+        *,
+        size: int | tuple[int, int] = 4,
+        queue: int = 1000,
+        key: Callable[[Any], Any] | None = None,  # Any: the user's jobs and keys
+        retries: int = 0,
+        effects: Effects | None = None,
+        timeout: float | None = None,
+    ) -> PoolHandle:
+        """A pool of workers; returns when the workers that the minimum asks for have started.
+
+        Args:
+            name: its place in the tree, `/user/name`.
+            worker: a class or `child(...)`; its messages are the jobs.
+            size: workers, or (at least, at most).
+            queue: jobs that may wait; more are refused with `MailboxFullError`.
+            key: a function of the job: jobs of one key go to one worker, in order.
+            retries: how often a job that has failed, or lost its worker, is done again.
+            effects: what jobs do outside; see `PoolOptions`.
+            timeout: seconds for a job, its time in the queue included.
+        """
+        handle, started = self._pool(name, worker, size, queue, key, retries, effects, timeout)
+        for reply in started:
+            reply.get()
+        return handle
+
+    async def apool(
+        self,
+        name: str,
+        worker: ChildSpec | type[Actor],
+        *,
+        size: int | tuple[int, int] = 4,
+        queue: int = 1000,
+        key: Callable[[Any], Any] | None = None,  # Any: the user's jobs and keys
+        retries: int = 0,
+        effects: Effects | None = None,
+        timeout: float | None = None,
+    ) -> PoolHandle:
+        """The twin of `pool`."""
+        handle, started = self._pool(name, worker, size, queue, key, retries, effects, timeout)
+        for reply in started:
+            await reply
+        return handle
+
+    def _pool(  # noqa: PLR0913 - the two spellings share it
+        self,
+        name: str,
+        worker: ChildSpec | type[Actor],
+        size: int | tuple[int, int],
+        queue: int,
+        key: Callable[[Any], Any] | None,  # Any: the user's jobs and keys
+        retries: int,
+        effects: Effects | None,
+        timeout: float | None,
+    ) -> tuple[PoolHandle, list[Any]]:  # Any: Replies with Refs
+        check_key(key)
+        options = PoolOptions(
+            size=size_of(size), queue=queue, retries=retries, effects=effects, timeout=timeout
+        )
+        spec = as_child(worker)
+        pool: Pool | KeyedPool
+        if key is None:
+            pool = Pool(self.system, name, spec, options)
+        else:
+            pool = KeyedPool(self.system, name, spec, options, key)
+        return PoolHandle(pool, queue), pool.fill()
 
     def tree(self) -> ActorNode:
         """All actors as one frozen struct: states, mailboxes, what each is doing. `print` draws it."""

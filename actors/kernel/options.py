@@ -23,7 +23,7 @@ class MailboxOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.capacity < 1:
             msg = f"MailboxOptions(capacity={self.capacity}): at least 1 is needed"
             raise ConfigError(msg)
-        if self.overflow not in Overflow:
+        if self.overflow not in tuple(Overflow):
             known = ", ".join(Overflow)
             msg = f"MailboxOptions(overflow={self.overflow!r}): one of {known}"
             raise ConfigError(msg)

@@ -1,0 +1,100 @@
+"""A circuit breaker, as a pure rule.
+
+Closed, it counts the last `window` seconds; with at least `min_calls` of them and `failure_rate` of
+those failed it opens for `open_for` seconds, doubling up to `max_open` each time it has to open
+again at once. After that it is half open: one probe may pass, then `probes` more, and if they all
+succeed it closes. One failed probe opens it again; the others are not let through meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+import msgspec
+
+BreakerState = Literal["closed", "open", "half_open"]
+
+
+class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a breaker; times in seconds."""
+
+    window: float = 20.0
+    min_calls: int = 10
+    failure_rate: float = 0.5
+    open_for: float = 5.0
+    max_open: float = 60.0
+    probes: int = 3
+
+
+class Breaker:
+    """The state of one breaker; time is handed in."""
+
+    __slots__ = ("_calls", "_failures", "_open_for", "_out", "_policy", "_succeeded", "_until")
+
+    def __init__(self, policy: BreakerPolicy = BreakerPolicy()) -> None:
+        self._policy = policy
+        self._calls: deque[tuple[float, bool]] = deque()
+        self._failures = 0
+        self._open_for = policy.open_for
+        self._until: float | None = None
+        self._out = 0
+        self._succeeded = 0
+
+    def state(self, now: float) -> BreakerState:
+        """Closed, open, or half open."""
+        if self._until is None:
+            return "closed"
+        return "open" if now < self._until else "half_open"
+
+    def retry_after(self, now: float) -> float:
+        """Seconds until a probe may pass; 0.0 unless it is open."""
+        return 0.0 if self._until is None else max(0.0, self._until - now)
+
+    def allow(self, now: float) -> bool:
+        """Whether a call may be made now; in the half open state it is a probe then."""
+        state = self.state(now)
+        if state == "half_open":
+            allowed = 1 if self._succeeded == 0 else self._policy.probes
+            if self._out >= allowed:
+                return False
+            self._out += 1
+            return True
+        return state == "closed"
+
+    def record(self, now: float, *, ok: bool) -> None:
+        """How a call that was allowed has ended."""
+        if self._until is not None:
+            self._record_probe(now, ok)
+            return
+        self._calls.append((now, ok))
+        self._failures += not ok
+        horizon = now - self._policy.window
+        while self._calls and self._calls[0][0] <= horizon:
+            self._failures -= not self._calls.popleft()[1]
+        enough = len(self._calls) >= self._policy.min_calls
+        if enough and self._failures >= self._policy.failure_rate * len(self._calls):
+            self._open(now)
+
+    def _record_probe(self, now: float, ok: bool) -> None:  # noqa: FBT001 - internal
+        if self.state(now) == "open":
+            return  # a call from before it opened
+        self._out = max(0, self._out - 1)
+        if not ok:
+            self._open_for = min(self._policy.max_open, self._open_for * 2)
+            self._open(now)
+            return
+        self._succeeded += 1
+        if self._succeeded > self._policy.probes:
+            self._until = None
+            self._open_for = self._policy.open_for
+            self._forget()
+
+    def _open(self, now: float) -> None:
+        self._until = now + self._open_for
+        self._out = self._succeeded = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._calls.clear()
+        self._failures = 0

@@ -1,0 +1,1 @@
+"""Pools: workers that share a bounded queue, or stick to keys."""

@@ -1,0 +1,365 @@
+"""A pool: workers that share one bounded queue.
+
+A job stays in the queue until a worker is free (late binding), so a slow worker never holds jobs
+that another could do. Workers are made while jobs wait, up to the maximum, and let go when they have
+been idle, down to the minimum. The worker that has finished takes the next job itself, on its own
+thread: no message goes through the pool on the way.
+
+Guarantees
+- A job is in one place at any time: queued, with one worker, or waiting for its next attempt.
+- What a worker raises is the answer to its job, after the retries that `effects` allow. A job whose
+  worker was lost (killed, restarted, crashed by somebody else) is put back under the same rules.
+- Attempts are counted when a job is claimed; one that has crashed three workers is quarantined.
+- Workers are replaced for ever, with backoff. The pool never escalates because what its workers
+  depend on is down: when most of them crash, a breaker opens, new jobs are refused at once, and
+  after a while one worker tries again.
+- A worker that does not end after its job's deadline is abandoned by the kernel, and replaced.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from understudy.actors.kernel.cell import Cell
+from understudy.actors.kernel.options import ChildSpec, MailboxOptions
+from understudy.actors.kernel.ref import Ref
+from understudy.actors.kernel.reply import DONE, FAILED, UNHANDLED, Reply
+from understudy.actors.kernel.system import ActorSystem, Guardian, Later
+from understudy.actors.rules.breaker import Breaker
+from understudy.messages.envelope import Envelope
+from understudy.messages.errors import (
+    ActorDeadError,
+    ActorRestartedError,
+    BreakerOpenError,
+    UnderstudyError,
+)
+from understudy.runtime.pool.options import IDLE, MAX_CRASHES, PoolOptions, PoolStats, size_of
+from understudy.runtime.pool.queue import PoolCell, PoolDispatcher
+
+_LOST = (ActorDeadError, ActorRestartedError)
+
+
+class Pool:
+    """See the module's docstring. Any thread.
+
+    Args:
+        system: where it lives.
+        name: of the pool, under `parent`.
+        worker: how a worker is made.
+        options: bounds and rules.
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        name: str,
+        worker: ChildSpec,
+        options: PoolOptions,
+        *,
+        parent: Cell | None = None,
+    ) -> None:
+        self._system = system
+        self._worker = worker.options(restart="temporary")
+        self._options = options
+        self._size = options.size
+        self._idle: list[tuple[Cell, float]] = []
+        self._members: dict[int, Cell] = {}
+        self._count = 0
+        self._attempts: dict[int, tuple[int, int]] = {}
+        self._retried = self._quarantined = self._crashes = self._backoff = 0
+        self._paused = False
+        self._breaker = Breaker()
+        self._bells: dict[str, Later] = {}
+        spec = ChildSpec(
+            cls=Guardian,
+            name=name,
+            mailbox=MailboxOptions(capacity=options.queue, overflow=options.overflow),
+        )
+        parent = parent or system.user
+        dispatcher = PoolDispatcher(self.assign, system.dispatchers["loop"])
+        cell = self._cell = PoolCell(system, dispatcher, spec, parent, name)
+        cell.accepts = worker.cls.traits.accepts
+        cell.ref = self.ref = Ref(cell)
+        system.adopt(cell, parent)
+
+    # -- for users -----------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self._cell.name)
+
+    def submit(self, job: Any, *, timeout: float | None = None) -> Reply[Any]:  # Any: the user's
+        """Queue a job; never blocks.
+
+        Args:
+            job: a message that the workers take.
+            timeout: seconds for it, its time in the queue included.
+
+        Returns:
+            A Reply with the worker's answer, or `MailboxFullError`, `BreakerOpenError`,
+            `DeadlineExceededError`, `ActorDeadError` (the pool has ended).
+        """
+        now = self._system.now()
+        if self._breaker.state(now) == "open":
+            after = self._breaker.retry_after(now)
+            msg = f"the workers of {self._cell.path} crash; a new one is tried in {after:.1f} s"
+            refused: Reply[Any] = Reply()
+            refused.set_exception(BreakerOpenError(msg, retry_after=after, actor=self._cell.path))
+            return refused
+        return self.ref.request(job, timeout=self._options.timeout if timeout is None else timeout)
+
+    def resize(self, size: int | tuple[int, int]) -> None:
+        """Change the bounds; busy workers above the maximum end after their job."""
+        self._size = PoolOptions(size=size_of(size)).size
+        self._let_go()
+        self.fill()
+        self.assign()
+
+    def pause(self) -> None:
+        """Begin no more jobs; they are still accepted."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Begin jobs again."""
+        self._paused = False
+        self.assign()
+
+    def replace(self, index: int) -> None:
+        """End the worker at `index` (in the order of `workers`) after its job; a new one is made.
+
+        Raises:
+            UnderstudyError: there is no such worker.
+        """
+        cells = list(self._members.values())
+        if not 0 <= index < len(cells):
+            msg = f"{self._cell.path} has {len(cells)} workers; there is none at {index}"
+            raise UnderstudyError(msg)
+        self._dismiss(cells[index])
+        self.fill()
+        self.assign()
+
+    @property
+    def workers(self) -> tuple[Ref[Any], ...]:  # Any: Ref of the worker's class
+        """The workers there are, oldest first."""
+        return tuple(cell.ref for cell in list(self._members.values()))
+
+    @property
+    def stats(self) -> PoolStats:
+        """The pool at this instant."""
+        ledger = self._cell.ledger()
+        return PoolStats(
+            name=self.name,
+            size=self._size,
+            workers=self._count,
+            idle=len(self._idle),
+            queued=ledger.queued,
+            waiting=len(self._cell.waiting or ()),
+            done=ledger.handled,
+            failed=ledger.failed + ledger.expired + ledger.cancelled + ledger.dropped,
+            retried=self._retried,
+            quarantined=self._quarantined,
+            crashes=self._crashes,
+            paused=self._paused,
+            breaker=self._breaker.state(self._system.now()),
+        )
+
+    # -- workers -------------------------------------------------------------------------------------
+
+    def fill(self) -> list[Reply[Ref[Any]]]:  # Any: Ref of the worker's class
+        """Make the workers that the minimum asks for; the replies are answered as they start."""
+        made = []
+        while self._count < self._size[0] and not self._cell.stopping:
+            reply = self._hire()
+            if reply is None:
+                break
+            made.append(reply)
+        return made
+
+    def assign(self) -> None:
+        """Give waiting jobs to free workers, and make workers while jobs wait for one."""
+        cell = self._cell
+        while cell.queue and not self._paused:
+            with cell.lock:
+                worker = self._idle.pop()[0] if self._idle else None
+            if worker is None:
+                if self._hire() is None:
+                    return
+            elif not worker.closed:
+                self._give(worker)
+
+    def _hire(self) -> Reply[Ref[Any]] | None:  # Any: Ref of the worker's class
+        """Make one more worker, if there may be one now; it takes a job as soon as it has started."""
+        now = self._system.now()
+        with self._cell.lock:
+            if self._count >= self._size[1] or "backoff" in self._bells:
+                return None
+            if not self._breaker.allow(now):
+                self._ring("backoff", max(0.01, self._breaker.retry_after(now)))
+                return None
+            self._count += 1
+        try:
+            reply = self._system.spawn(self._worker, parent=self._cell)
+        except BaseException as error:  # noqa: BLE001 - its __init__ failed: a worker lost at birth
+            reply = Reply()
+            reply.set_exception(error)
+        reply.add_done_callback(self._started)
+        return reply
+
+    def _started(self, reply: Reply[Ref[Any]]) -> None:
+        outcome = reply.outcome()
+        if outcome.error is not None:
+            with self._cell.lock:
+                self._count -= 1
+            self._crashed(outcome.error)
+            return
+        worker: Cell = outcome.value._cell
+        self._members[id(worker)] = worker
+        self._give(worker)
+
+    def _crashed(self, error: BaseException) -> None:
+        """A worker was lost: wait before the next one, longer each time none of them works."""
+        now = self._system.now()
+        self._crashes += 1
+        self._breaker.record(now, ok=False)
+        if isinstance(error, _LOST):
+            self.assign()  # killed from outside: that is no reason to wait
+            return
+        self._backoff = min(self._backoff + 1, 7)
+        delay = self._system.restart_policy.backoff_min * 2 ** (self._backoff - 1)
+        jitter = 1 + 0.2 * (2 * self._system.random.random() - 1)
+        with self._cell.lock:
+            self._ring("backoff", min(10.0, delay) * jitter)
+
+    def _ring(self, name: str, delay: float) -> None:
+        """Look again after `delay` seconds (lock held); one bell of each name at a time."""
+        if name not in self._bells:
+            self._bells[name] = self._system.after(delay, partial(self._rung, name))
+
+    def _rung(self, name: str) -> None:
+        with self._cell.lock:
+            self._bells.pop(name, None)
+        if self._cell.ended:
+            return
+        if name == "idle":
+            self._let_go()
+        self.fill()
+        self.assign()
+
+    def _dismiss(self, worker: Cell) -> None:
+        """A worker leaves, after its job."""
+        if self._members.pop(id(worker), None) is not None:
+            with self._cell.lock:
+                self._count -= 1
+                self._idle = [each for each in self._idle if each[0] is not worker]
+            worker.ref.stop()
+
+    def _let_go(self) -> None:
+        """Dismiss idle workers: those above the maximum, and those that were idle for long."""
+        least, most = self._size
+        now = self._system.now()
+        with self._cell.lock:
+            surplus = self._count - most
+            long_idle = [w for w, since in self._idle if now - since >= IDLE]
+            gone = [w for w, _ in self._idle[: max(0, surplus)]]
+            gone += [w for w in long_idle if w not in gone][: max(0, self._count - len(gone) - least)]
+            if self._idle and self._count - len(gone) > least:
+                self._ring("idle", IDLE)
+        for worker in gone:
+            self._dismiss(worker)
+
+    # -- jobs ----------------------------------------------------------------------------------------
+
+    def _give(self, worker: Cell) -> None:
+        """Hand the next job to `worker`, or let it be idle."""
+        cell = self._cell
+        env = None
+        if self._count > self._size[1]:
+            self._dismiss(worker)
+        elif id(worker) in self._members:
+            env = None if self._paused else cell.take()
+            if env is None:
+                with cell.lock:
+                    self._idle.append((worker, self._system.now()))
+                    if self._count > self._size[0]:
+                        self._ring("idle", IDLE)
+                    again = bool(cell.queue) and not self._paused
+                if again:
+                    self.assign()
+        if env is None:
+            cell.look()
+            return
+        reply: Reply[Any] = Reply(worker)
+        if env.reply is not None:
+            env.reply.adopt(reply)
+        job = Envelope(env.message, env.deadline, env.origin, reply, reply, worker)
+        reply.add_done_callback(lambda done: self._done(worker, env, job, done))
+        worker.post(job)
+
+    def _done(self, worker: Cell, env: Envelope, job: Envelope, reply: Reply[Any]) -> None:
+        """A job has come back, or its worker was lost with it."""
+        state, value = reply._state, reply._value
+        crashed = worker.closed and id(worker) in self._members
+        if crashed:
+            self._members.pop(id(worker), None)
+            with self._cell.lock:
+                self._count -= 1
+        if self._cell.owes(env):
+            if state == DONE:
+                self._attempts.pop(id(env), None)
+                self._cell.settle_deferred(env, state, value)
+            else:
+                self._failed(env, state, value, crashed=crashed)
+        if crashed:
+            self._crashed(value)
+            self._cell.look()
+        elif worker.current is job:  # nobody waits for it, but it is still at it
+            worker.post_system(partial(self._give, worker))
+        else:
+            if state == DONE:
+                self._backoff = 0
+                if self._breaker.state(self._system.now()) != "closed":
+                    self._breaker.record(self._system.now(), ok=True)
+            self._give(worker)
+
+    def _failed(self, env: Envelope, state: int, error: Any, *, crashed: bool) -> None:
+        """A job has failed, or lost its worker: again, quarantined, or answered."""
+        attempts, crashes = self._attempts.pop(id(env), (0, 0))
+        attempts, crashes = attempts + 1, crashes + crashed
+        lost = isinstance(error, _LOST)
+        following = self._following(env, attempts, lost=lost) if state == FAILED or lost else None
+        if following is None or crashes >= MAX_CRASHES:
+            if isinstance(error, UnderstudyError) and attempts > 1:
+                error.attempts, error.retryable = attempts, False
+            if following is not None:
+                self._quarantined += 1
+                self._system.dead_letters.add(env, self._cell.path, "quarantined")
+                state = UNHANDLED
+            self._cell.settle_deferred(env, state, error)
+            return
+        self._retried += 1
+        self._attempts[id(env)] = (attempts, crashes)
+        env.message = following
+        if lost:
+            self._put_back(env)
+        else:
+            delay = 0.1 * 2 ** min(attempts - 1, 6) * self._system.random.random()
+            self._system.after(delay, partial(self._put_back, env))
+
+    def _following(self, env: Envelope, attempts: int, *, lost: bool) -> Any:  # Any: the user's
+        """The job to do instead of one that came to nothing; None when it may not be done again."""
+        options = self._options
+        if options.again is not None:
+            return options.again(env.message) if lost else None
+        if options.effects == "at_most_once":
+            return None
+        if lost and options.effects is not None:
+            return env.message if attempts < MAX_CRASHES else None
+        return env.message if attempts <= options.retries else None
+
+    def _put_back(self, env: Envelope) -> None:
+        if not self._cell.put_back(env):
+            self._attempts.pop(id(env), None)
+        self._cell.look()
+        self.assign()
