@@ -22,6 +22,8 @@ class Lane(IntEnum):
     """Kill, supervision, watch: never refused, overtakes everything."""
     USER = 1
     """Messages, timers, stop: in order of arrival."""
+    JOB = 3
+    """A user message that a pool's worker has claimed from the pool's mailbox."""
     ANSWER = 2
     """What the receiver asked for: in order with USER, never refused, also after close."""
 

@@ -299,8 +299,7 @@ class Ending(Mailbox):
             runner.abandon()
         self.system.log_abandoned(self, env)
         error = self.dead_error() if self.stopping else self.restarted_error()
-        if env.reply is not None:
-            env.reply.settle(FAILED, error)
+        self.answer_lost(env, error)
         if self.stopping:
             self._end_incarnation(error)
             self.end(None)
@@ -312,6 +311,11 @@ class Ending(Mailbox):
             self.system_lane.append(Envelope(self._do_restart, cell=self, lane=Lane.SYSTEM))
             self.scheduled = True
         self.dispatcher.schedule(self)
+
+    def answer_lost(self, env: Envelope, error: BaseException) -> None:
+        """Answer a message whose handler was left behind."""
+        if env.reply is not None:
+            env.reply.settle(FAILED, error)
 
     def restarted_error(self) -> ActorRestartedError:
         """What who asked an actor that was restarted meanwhile is told."""

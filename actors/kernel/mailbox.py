@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.options import MailboxOptions
     from understudy.actors.kernel.system import ActorSystem
 
-SYSTEM, USER, ANSWER = Lane
+SYSTEM, USER, ANSWER = Lane.SYSTEM, Lane.USER, Lane.ANSWER
 _ACCEPT, _QUEUE, _WAIT, _REFUSE = range(4)
 
 

@@ -11,6 +11,7 @@ import itertools
 import logging
 import random
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -126,6 +127,8 @@ class ActorSystem:
         self.wheel = DeadlineWheel(self.clock, self.call_on_loop)
         self.dead_letters = DeadLetters(self)
         self.closing = False
+        self.failures: deque[tuple[str, BaseException]] = deque(maxlen=100)
+        """The last unexpected failures, with the path of the actor; tests look at them."""
         self._numbers = itertools.count(1)
         self._lock = allocate_lock()
         self._past = Ledger()
@@ -143,7 +146,14 @@ class ActorSystem:
 
     # -- making actors -----------------------------------------------------------------------------
 
-    def spawn(self, spec: ChildSpec, *, parent: Cell | None = None) -> Reply[Ref[Any]]:
+    def spawn(
+        self,
+        spec: ChildSpec,
+        *,
+        parent: Cell | None = None,
+        kind: Callable[..., Cell] = Cell,
+        prepare: Callable[[Any], None] | None = None,  # Any: a cell of that kind
+    ) -> Reply[Ref[Any]]:
         """Make an actor. Its `__init__` runs here; the Reply is answered after `on_start`.
 
         Raises:
@@ -156,7 +166,9 @@ class ActorSystem:
             msg = "the runtime is stopping and makes no more actors"
             raise RuntimeStoppedError(msg)
         name: str | int = spec.name if spec.name is not None else next(self._numbers)
-        cell = Cell(self, self.dispatcher_for(spec), spec, parent, name)
+        cell = kind(self, self.dispatcher_for(spec), spec, parent, name)
+        if prepare is not None:
+            prepare(cell)
         cell.ref = Ref(cell)
         return self.adopt(cell, parent)
 
@@ -241,7 +253,8 @@ class ActorSystem:
         return history.delay(self.restart_policy, self.now(), self.random.random())
 
     def log_failure(self, cell: Cell, error: BaseException) -> None:
-        """One log record for an unexpected failure, with the traceback."""
+        """Keep an unexpected failure, and log it with its traceback."""
+        self.failures.append((cell.path, error))
         logger.error("%s failed: %r", cell.path, error, exc_info=error)
 
     def log_abandoned(self, cell: Cell, env: Envelope) -> None:

@@ -171,7 +171,10 @@ def _is_end(text: str, begin: int, match: re.Match[str], end: int) -> bool:
         return True
     following = _NEXT.match(text, match.end(), end)
     first = following[1] if following else ""
-    if first.islower() and dot - begin < _LONG:
+    named = (
+        following is not None and "`" in following[0]
+    )  # a sentence may begin with a name in code
+    if first.islower() and not named and dot - begin < _LONG:
         return False
     if text[dot] != "." or text[dot + 1 : dot + 2] == ".":
         return True

@@ -3,7 +3,7 @@
 A job stays in the queue until a worker is free (late binding), so a slow worker never holds jobs
 that another could do. Workers are made while jobs wait, up to the maximum, and let go when they have
 been idle, down to the minimum. The worker that has finished takes the next job itself, on its own
-thread: no message goes through the pool on the way.
+thread (`queue.py`): no message goes through the pool on the way.
 
 Guarantees
 - A job is in one place at any time: queued, with one worker, or waiting for its next attempt.
@@ -27,7 +27,7 @@ from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import DONE, FAILED, UNHANDLED, Reply
 from understudy.actors.kernel.system import ActorSystem, Guardian, Later
 from understudy.actors.rules.breaker import Breaker
-from understudy.messages.envelope import Envelope
+from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import (
     ActorDeadError,
     ActorRestartedError,
@@ -35,7 +35,7 @@ from understudy.messages.errors import (
     UnderstudyError,
 )
 from understudy.runtime.pool.options import IDLE, MAX_CRASHES, PoolOptions, PoolStats, size_of
-from understudy.runtime.pool.queue import PoolCell, PoolDispatcher
+from understudy.runtime.pool.queue import Queue, QueueDispatcher, Worker
 
 _LOST = (ActorDeadError, ActorRestartedError)
 
@@ -63,8 +63,10 @@ class Pool:
         self._worker = worker.options(restart="temporary")
         self._options = options
         self._size = options.size
-        self._idle: list[tuple[Cell, float]] = []
-        self._members: dict[int, Cell] = {}
+        self._idle: list[tuple[Worker, float]] = []
+        self._members: dict[int, Worker] = {}
+        self._coming: set[int] = set()  # workers that were woken, or are being made, for a job
+        self._hired = 0
         self._count = 0
         self._attempts: dict[int, tuple[int, int]] = {}
         self._retried = self._quarantined = self._crashes = self._backoff = 0
@@ -77,8 +79,8 @@ class Pool:
             mailbox=MailboxOptions(capacity=options.queue, overflow=options.overflow),
         )
         parent = parent or system.user
-        dispatcher = PoolDispatcher(self.assign, system.dispatchers["loop"])
-        cell = self._cell = PoolCell(system, dispatcher, spec, parent, name)
+        dispatcher = QueueDispatcher(self.assign, system.dispatchers["loop"])
+        cell = self._cell = Queue(system, dispatcher, spec, parent, name)
         cell.accepts = worker.cls.traits.accepts
         cell.ref = self.ref = Ref(cell)
         system.adopt(cell, parent)
@@ -178,16 +180,20 @@ class Pool:
         return made
 
     def assign(self) -> None:
-        """Give waiting jobs to free workers, and make workers while jobs wait for one."""
+        """Wake as many free workers as jobs wait, and make new ones for the rest."""
         cell = self._cell
         while cell.queue and not self._paused:
             with cell.lock:
-                worker = self._idle.pop()[0] if self._idle else None
-            if worker is None:
-                if self._hire() is None:
+                # Those that are on their way will each claim one.
+                if len(cell.queue) - cell.dead <= len(self._coming):
                     return
-            elif not worker.closed:
-                self._give(worker)
+                worker = self._idle.pop()[0] if self._idle else None
+                if worker is not None:
+                    self._coming.add(id(worker))
+            if worker is not None:
+                worker.wake()
+            elif self._hire() is None:
+                return
 
     def _hire(self) -> Reply[Ref[Any]] | None:  # Any: Ref of the worker's class
         """Make one more worker, if there may be one now; it takes a job as soon as it has started."""
@@ -199,24 +205,36 @@ class Pool:
                 self._ring("backoff", max(0.01, self._breaker.retry_after(now)))
                 return None
             self._count += 1
+            self._hired += 1
+            ticket = -self._hired
+            self._coming.add(ticket)
         try:
-            reply = self._system.spawn(self._worker, parent=self._cell)
+            reply = self._system.spawn(
+                self._worker, parent=self._cell, kind=Worker, prepare=self._prepare
+            )
         except BaseException as error:  # noqa: BLE001 - its __init__ failed: a worker lost at birth
             reply = Reply()
             reply.set_exception(error)
-        reply.add_done_callback(self._started)
+        reply.add_done_callback(partial(self._started, ticket))
         return reply
 
-    def _started(self, reply: Reply[Ref[Any]]) -> None:
+    def _prepare(self, worker: Worker) -> None:
+        worker.pool = self
+
+    def _started(self, ticket: int, reply: Reply[Ref[Any]]) -> None:
         outcome = reply.outcome()
-        if outcome.error is not None:
-            with self._cell.lock:
+        with self._cell.lock:
+            self._coming.discard(ticket)
+            if outcome.error is None:
+                worker: Worker = outcome.value._cell
+                self._members[id(worker)] = worker
+                self._coming.add(id(worker))
+            else:
                 self._count -= 1
+        if outcome.error is not None:
             self._crashed(outcome.error)
-            return
-        worker: Cell = outcome.value._cell
-        self._members[id(worker)] = worker
-        self._give(worker)
+        else:
+            worker.wake()
 
     def _crashed(self, error: BaseException) -> None:
         """A worker was lost: wait before the next one, longer each time none of them works."""
@@ -242,18 +260,35 @@ class Pool:
             self._bells.pop(name, None)
         if self._cell.ended:
             return
+        if name == "look":
+            self._cell.look()
+            return
         if name == "idle":
             self._let_go()
         self.fill()
         self.assign()
 
-    def _dismiss(self, worker: Cell) -> None:
+    def _dismiss(self, worker: Worker) -> None:
         """A worker leaves, after its job."""
-        if self._members.pop(id(worker), None) is not None:
-            with self._cell.lock:
-                self._count -= 1
-                self._idle = [each for each in self._idle if each[0] is not worker]
+        if self._leave(worker):
             worker.ref.stop()
+
+    def gone(self, worker: Worker) -> None:
+        """A worker has ended: killed from outside, unless the pool knows already."""
+        if self._leave(worker):
+            self._crashes += 1
+            self.fill()
+        self.assign()
+
+    def _leave(self, worker: Worker) -> bool:
+        """It is no member any more; False when it was none."""
+        with self._cell.lock:
+            if self._members.pop(id(worker), None) is None:
+                return False
+            self._count -= 1
+            self._coming.discard(id(worker))
+            self._idle = [each for each in self._idle if each[0] is not worker]
+        return True
 
     def _let_go(self) -> None:
         """Dismiss idle workers: those above the maximum, and those that were idle for long."""
@@ -269,59 +304,61 @@ class Pool:
         for worker in gone:
             self._dismiss(worker)
 
-    # -- jobs ----------------------------------------------------------------------------------------
+    # -- jobs: see `Pulling` ---------------------------------------------------------------------------
 
-    def _give(self, worker: Cell) -> None:
-        """Hand the next job to `worker`, or let it be idle."""
+    def next_job(self, worker: Worker) -> Envelope | None:
+        """Claim a job for `worker`, or note that it is idle (the worker's lock is held)."""
         cell = self._cell
-        env = None
-        if self._count > self._size[1]:
-            self._dismiss(worker)
-        elif id(worker) in self._members:
-            env = None if self._paused else cell.take()
+        with cell.lock:
+            if id(worker) not in self._members:
+                return None
+            if self._coming:
+                self._coming.discard(id(worker))
+            env = None if self._paused or self._count > self._size[1] else cell.take_locked()
             if env is None:
-                with cell.lock:
-                    self._idle.append((worker, self._system.now()))
-                    if self._count > self._size[0]:
-                        self._ring("idle", IDLE)
-                    again = bool(cell.queue) and not self._paused
-                if again:
-                    self.assign()
-        if env is None:
-            cell.look()
-            return
-        reply: Reply[Any] = Reply(worker)
-        if env.reply is not None:
-            env.reply.adopt(reply)
-        job = Envelope(env.message, env.deadline, env.origin, reply, reply, worker)
-        reply.add_done_callback(lambda done: self._done(worker, env, job, done))
-        worker.post(job)
+                self._idle.append((worker, self._system.now()))
+                if self._count > self._size[0]:
+                    self._ring("idle", 0.0 if self._count > self._size[1] else IDLE)
+                if cell.stopping:
+                    self._ring("look", 0.0)
+            else:
+                env.lane = Lane.JOB
+        return env
 
-    def _done(self, worker: Cell, env: Envelope, job: Envelope, reply: Reply[Any]) -> None:
+    def bury(self) -> None:
+        """Answer jobs that were claimed too late."""
+        self._cell.bury()
+
+    def job_done(
+        self,
+        worker: Worker,
+        env: Envelope,
+        state: int,
+        value: Any,  # Any: the answer, or the error
+    ) -> None:
         """A job has come back, or its worker was lost with it."""
-        state, value = reply._state, reply._value
-        crashed = worker.closed and id(worker) in self._members
-        if crashed:
-            self._members.pop(id(worker), None)
-            with self._cell.lock:
-                self._count -= 1
+        env.lane = Lane.USER
+        crashed = worker.closed and self._leave(worker)
         if self._cell.owes(env):
             if state == DONE:
-                self._attempts.pop(id(env), None)
+                if self._attempts:
+                    self._attempts.pop(id(env), None)
                 self._cell.settle_deferred(env, state, value)
             else:
                 self._failed(env, state, value, crashed=crashed)
         if crashed:
             self._crashed(value)
+        elif state == DONE and self._backoff:
+            self._worked()
+        if self._cell.stopping:
             self._cell.look()
-        elif worker.current is job:  # nobody waits for it, but it is still at it
-            worker.post_system(partial(self._give, worker))
-        else:
-            if state == DONE:
-                self._backoff = 0
-                if self._breaker.state(self._system.now()) != "closed":
-                    self._breaker.record(self._system.now(), ok=True)
-            self._give(worker)
+
+    def _worked(self) -> None:
+        """A worker does its work again."""
+        self._backoff = 0
+        now = self._system.now()
+        if self._breaker.state(now) != "closed":
+            self._breaker.record(now, ok=True)
 
     def _failed(self, env: Envelope, state: int, error: Any, *, crashed: bool) -> None:
         """A job has failed, or lost its worker: again, quarantined, or answered."""
@@ -332,6 +369,7 @@ class Pool:
         if following is None or crashes >= MAX_CRASHES:
             if isinstance(error, UnderstudyError) and attempts > 1:
                 error.attempts, error.retryable = attempts, False
+            state = FAILED if lost else state
             if following is not None:
                 self._quarantined += 1
                 self._system.dead_letters.add(env, self._cell.path, "quarantined")

@@ -1,18 +1,26 @@
-"""The queue of a pool: a mailbox whose messages go to workers instead of to a handler.
+"""The queue of a pool, and the workers that pull from it.
 
-In the ledger a job is accepted once, here, and `running` here until it is answered, however often it
-is begun. Everything a mailbox promises holds for jobs too: bounds, overflow, deadlines, cancelling.
+A pool is a mailbox whose messages go to workers instead of to a handler. A worker is an actor that,
+when its own mailbox is empty, claims the next message of the pool's, and answers it through the
+pool. So a job costs what a message costs; there is no envelope, no reply and no hop of its own.
+
+In the ledger a job is accepted once by the pool, where it is `running` until it is answered however
+often it is begun, and once by each worker that begins it. Everything a mailbox promises holds for
+jobs too: bounds, overflow, deadlines, cancelling.
+
+Locks are taken in one order, the worker's before the pool's, and nothing is answered under either.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.cell import Cell
-from understudy.actors.kernel.reply import PENDING, QUEUED
+from understudy.actors.kernel.reply import CANCELLED, DONE, EXPIRED, FAILED, PENDING, QUEUED, Reply
 from understudy.messages.control import ActorState
 from understudy.messages.envelope import Envelope, Lane
+from understudy.messages.errors import UnderstudyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +28,29 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.dispatchers.base import Dispatcher
 
 
-class PoolCell(Cell):
+class Pulling(Protocol):
+    """What a worker needs of its pool."""
+
+    def next_job(self, worker: Worker) -> Envelope | None:
+        """Claim a job, or be idle (the worker's lock is held)."""
+
+    def job_done(
+        self,
+        worker: Worker,
+        env: Envelope,
+        state: int,
+        value: Any,  # Any: the answer, or the error
+    ) -> None:
+        """A job has come back, or its worker was lost with it (no lock is held)."""
+
+    def gone(self, worker: Worker) -> None:
+        """A worker has ended (no lock is held)."""
+
+    def bury(self) -> None:
+        """Answer jobs that were claimed too late (no lock is held)."""
+
+
+class Queue(Cell):
     """See the module's docstring."""
 
     __slots__ = ()
@@ -34,22 +64,25 @@ class PoolCell(Cell):
             return None
         return self.idle_locked()
 
-    def take(self) -> Envelope | None:
-        """The next job for a worker; it is owed from now on."""
-        with self.lock:
-            env = super()._claim_locked() if self.queue else None
-            self.current = None
-            if env is not None and env.lane == Lane.SYSTEM:
-                self.system_lane = self.system_lane or deque()
-                self.system_lane.appendleft(env)
-                env = None
-            if env is not None:
-                if self.deferred is None:
-                    self.deferred = {}
-                self.deferred[id(env)] = env
+    def take_locked(self) -> Envelope | None:
+        """The next job for a worker; it is owed from now on (lock held)."""
+        env = super()._claim_locked() if self.queue else None
+        self.current = None
+        if env is None:
+            return None
+        if env.lane == Lane.SYSTEM:  # the end of a stopping pool is not a worker's to run
+            self.system_lane = self.system_lane or deque()
+            self.system_lane.appendleft(env)
+            return None
+        if self.deferred is None:
+            self.deferred = {}
+        self.deferred[id(env)] = env
+        return env
+
+    def bury(self) -> None:
+        """Answer what was claimed too late."""
         if self.fallen is not None:
             self._bury()
-        return env
 
     def owes(self, env: Envelope) -> bool:
         """Whether somebody still waits for this job."""
@@ -60,6 +93,7 @@ class PoolCell(Cell):
         with self.lock:
             if self.deferred is None or self.deferred.pop(id(env), None) is None:
                 return False
+            env.cell = self
             if env.reply is not None:
                 if env.reply._state != PENDING:
                     self.cancelled += 1
@@ -70,13 +104,134 @@ class PoolCell(Cell):
             self.queue.appendleft(env)
         return True
 
+    def cancel_running(self, reply: Reply[Any]) -> None:
+        """The asker has given up on a job: end it, wherever it is."""
+        owed = list((self.deferred or {}).values())
+        env = next((each for each in owed if each is not None and each.reply is reply), None)
+        super().cancel_running(reply)
+        if env is not None and env.cell is not self and env.cell.current is env:
+            env.cell.cancel_envelope(env)
+        self.look()
+
     def look(self) -> None:
         """Make the pool look at itself again: it may be able to end now."""
         if self.stopping:
             self.post_system(_nothing)
 
 
-class PoolDispatcher:
+class Worker(Cell):
+    """An actor that pulls from a pool. Its own mailbox goes first."""
+
+    __slots__ = ("pool",)
+
+    pool: Pulling
+
+    def claim(self) -> Envelope | None:
+        """See `Mailbox.claim`."""
+        env = super().claim()
+        self.pool.bury()
+        return env
+
+    def idle_locked(self) -> Envelope | None:
+        """Nothing in the own mailbox: a job, or idleness."""
+        if not self.stopping and not self.suspended:
+            env = self.pool.next_job(self)
+            if env is not None:
+                self.accepted += 1
+                self.current = env
+                env.cell = self
+                return env
+        return super().idle_locked()
+
+    def finish(
+        self,
+        env: Envelope,
+        state: int,
+        value: Any,  # Any: the answer, or the error
+        more: bool = True,  # noqa: FBT001, FBT002 - as in Mailbox
+    ) -> Envelope | None:
+        """See `Mailbox.finish`; a job is answered by the pool."""
+        if not self._is_job(env):
+            return super().finish(env, state, value, more)
+        with self.lock:
+            if self.current is not env:
+                self._came_back_locked(env)
+                return None
+            self.current = None
+            owed = self.deferred is not None and id(env) in self.deferred
+            answered = owed and self.deferred[id(env)] is None  # type: ignore[index]
+            if owed and (answered or state != DONE):
+                del self.deferred[id(env)]  # type: ignore[union-attr]
+            count = not owed or (state != DONE and not answered)
+            if count:
+                self._count_locked(env, state)
+        if count:
+            self.pool.job_done(self, env, state, value)
+        return self.claim() if more else None
+
+    def settle_deferred(self, env: Envelope, state: int, value: Any) -> None:  # Any: the answer
+        """See `Cell.settle_deferred`; a job is answered by the pool."""
+        if not self._is_job(env):
+            super().settle_deferred(env, state, value)
+            return
+        with self.lock:
+            owed = self.deferred is not None and self.deferred.pop(id(env), None) is not None
+            if owed:
+                self._count_locked(env, state)
+                if env is self.current:
+                    self.deferred[id(env)] = None  # type: ignore[index]
+        if owed:
+            self.pool.job_done(self, env, state, value)
+        else:
+            self.late_answer(value)
+
+    def stash(self, env: Envelope) -> None:
+        """See `Mailbox.stash`; a job cannot be kept by one worker.
+
+        Raises:
+            UnderstudyError: the message in hand is a job of the pool.
+        """
+        if self._is_job(env):
+            raise UnderstudyError(f"{self.path} cannot stash a job of its pool", actor=self.path)
+        super().stash(env)
+
+    def answer_lost(self, env: Envelope, error: BaseException) -> None:
+        """See `Ending.answer_lost`: the pool may have it done again."""
+        if self._is_job(env):
+            self.pool.job_done(self, env, FAILED, error)
+        else:
+            super().answer_lost(env, error)
+
+    def end(self, error: BaseException | None) -> None:
+        """See `Ending.end`; the pool has one worker less."""
+        super().end(error)
+        self.pool.gone(self)
+
+    def wake(self) -> None:
+        """There are jobs: come and claim one."""
+        with self.lock:
+            if self.scheduled or self.ended:
+                return
+            self.scheduled = True
+        self.dispatcher.schedule(self)
+
+    def _is_job(self, env: Envelope) -> bool:
+        """Jobs belong to the pool's mailbox, whose Reply they carry; tells are marked by it."""
+        return env.lane == Lane.JOB
+
+    def _count_locked(self, env: Envelope, state: int) -> None:
+        reached = PENDING if env.reply is None else env.reply._state
+        if reached == EXPIRED:
+            self.expired += 1
+        elif reached == CANCELLED or state == CANCELLED:
+            self.cancelled += 1
+        elif state == DONE:
+            self.handled += 1
+        else:
+            self.failed += 1
+
+
+class QueueDispatcher:
     """Hands a pool's jobs to its workers, and the kernel's operations to the loop."""
 
     on_loop = True
