@@ -100,3 +100,11 @@ class StepRetried(Event, frozen=True, kw_only=True):
     path: str
     attempt: int
     error: ErrorInfo
+
+
+class LoopBlocked(Event, frozen=True, kw_only=True):
+    """A handler keeps the loop from turning; `stack` is where it stands."""
+
+    path: str
+    message: str
+    stack: str

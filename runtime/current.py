@@ -23,6 +23,9 @@ entered: ContextVar[Runtime | None] = ContextVar("understudy.runtime", default=N
 running: weakref.WeakSet[Runtime] = weakref.WeakSet()
 """Every runtime of this process that has started and not stopped, the default one excepted."""
 
+alive: weakref.WeakSet[Runtime] = weakref.WeakSet()
+"""The same, with the default one: what a fork has to know."""
+
 
 def current_runtime(given: Runtime | None = None) -> Runtime:
     """The runtime to use; see the module's docstring.

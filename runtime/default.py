@@ -24,7 +24,7 @@ def default_runtime() -> Runtime:
     from understudy.runtime.runtime import Runtime
 
     with _lock:
-        if _default is None or not _default.is_running:
+        if _default is None or not _default.is_running:  # also after a fork, in the child
             runtime = Runtime(name="default")
             runtime.start(default=True)
             if _default is None:

@@ -44,8 +44,9 @@ from understudy.messages.errors import ConfigError, RuntimeStoppedError, WouldDe
 from understudy.messages.workflows import Effects
 from understudy.runtime.config.schema import Config
 from understudy.runtime.crew import Crew
-from understudy.runtime.current import entered, running
+from understudy.runtime.current import alive, entered, running
 from understudy.runtime.events import EventBus
+from understudy.runtime.forks import watch_forks
 from understudy.runtime.pool.handle import PoolHandle, check_key
 from understudy.runtime.pool.keyed import KeyedPool
 from understudy.runtime.pool.options import PoolOptions, size_of
@@ -54,6 +55,7 @@ from understudy.runtime.shutdown import Shutdown
 from understudy.runtime.strategy import Strategy
 from understudy.runtime.submit import Submitter
 from understudy.runtime.supervisor import Supervisor
+from understudy.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import httpx
@@ -108,6 +110,7 @@ class Runtime(Submitter):
         self._loop_dispatcher: LoopDispatcher | None = None
         self._threads_made: list[ThreadsDispatcher] = []
         self._thread: threading.Thread | None = None
+        self._watchdog: Watchdog | None = None
         self._shutdown: Shutdown | None = None
         self._token: Any = None  # Any: a ContextVar's token
         self._hosted = False
@@ -141,6 +144,8 @@ class Runtime(Submitter):
         Raises:
             RuntimeStoppedError: it was not started, or has stopped.
         """
+        if self._system is not None and self._system.lost is not None:
+            raise self._system.lost
         if self._system is None or self._system.closing:
             state = "has not been started: enter it with `with`" if self._system is None else "has stopped"
             raise RuntimeStoppedError(f"runtime {self.name!r} {state}")
@@ -458,6 +463,10 @@ class Runtime(Submitter):
             max_runs=self._max_runs,
         )
         self._system = system
+        self._watchdog = Watchdog(f"understudy-{self.name}-watchdog", system, dispatcher)
+        self._watchdog.start()
+        alive.add(self)
+        watch_forks(alive)
 
     def _make_threads(self, bulkhead: str) -> ThreadsDispatcher:
         threads = ThreadsDispatcher(f"understudy-{self.name}-{bulkhead}", self._threads)
@@ -485,6 +494,7 @@ class Runtime(Submitter):
         shutdown.shorten(seconds, drain)
         if begin:
             running.discard(self)
+            alive.discard(self)
             self.refuse()
             self._system.call_on_loop(shutdown.begin)
         return shutdown
@@ -495,6 +505,8 @@ class Runtime(Submitter):
             await self._crew.aclose()
         assert self._system is not None
         self._system.wheel.close()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         for threads in self._threads_made:
             threads.close()
         if self._loop_dispatcher is not None:

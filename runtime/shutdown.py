@@ -82,7 +82,8 @@ class Shutdown:
         await self._until(self._no_runs, CANCEL_SHARE)
         for root in (system.user, system.infrastructure):
             await self._end(root)
-        abandoned = tuple(cell.path for cell in system.cells() if not cell.ended)
+        unended = (cell.path for cell in system.cells() if not cell.ended)
+        abandoned = tuple(sorted({*unended, *system.left_behind.values()}))
         for path in abandoned:
             logger.error("%s did not end in time and is abandoned", path)
         system.closing = True

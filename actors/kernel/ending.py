@@ -290,6 +290,7 @@ class Ending(Mailbox):
                 return
             self.current = None
             self.gone += 1
+            self.system.left_behind[id(env)] = self.path
             env.deadline = float("-inf")
             runner, self.runner = self.runner, None
             self.suspended = True

@@ -41,7 +41,7 @@ from understudy.actors.kernel.reply import (
 from understudy.actors.kernel.timers import Timer
 from understudy.messages.control import Ledger, MailboxStats, Overflow
 from understudy.messages.envelope import Envelope, Lane
-from understudy.messages.errors import MailboxFullError
+from understudy.messages.errors import MailboxFullError, UnderstudyError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.dispatchers.base import Dispatcher
@@ -205,8 +205,10 @@ class Mailbox(ABC):
             )
         self.system.dead_letters.add(env, self.path, reason)
 
-    def dead_error(self) -> ActorDeadError:
+    def dead_error(self) -> UnderstudyError:
         """What who asks an actor that has ended is told."""
+        if self.system.lost is not None:
+            return self.system.lost
         return ActorDeadError(f"{self.path} has ended", actor=self.path)
 
     def full_error(self) -> MailboxFullError:
@@ -326,6 +328,7 @@ class Mailbox(ABC):
     def _came_back_locked(self, env: Envelope) -> None:
         """An abandoned handler has ended after all (lock held): nobody waits for what it says."""
         self.gone -= 1
+        self.system.left_behind.pop(id(env), None)
         if env.reply is not None and env.reply._state == EXPIRED:
             self.expired += 1
         else:

@@ -255,7 +255,7 @@ class Reply(pykka.Future[T]):
 
     def join(self, *futures: pykka.Future[Any]) -> Reply[list[Any]]:  # type: ignore[override]
         """A Reply with the values of several; the first error wins, at once."""
-        return join([self, *futures])
+        return gather([self, *futures])
 
     def set_get_hook(self, func: object) -> None:
         """Refused: a hook runs on whichever thread waits first, for as long as it likes."""
@@ -346,8 +346,16 @@ def _cycle(asker: Cell, target: Cell) -> list[Cell]:
     return []
 
 
-def join(futures: Iterable[pykka.Future[Any]]) -> Reply[list[Any]]:
-    """Wait for several at once: a Reply with all values in order, or the first error as it happens."""
+def gather(
+    futures: Iterable[pykka.Future[Any]], *, timeout: float | None = None
+) -> Reply[list[Any]]:
+    """Wait for several at once: a Reply with all values in order, or the first error as it happens.
+
+    Args:
+        futures: Replies, or pykka's futures.
+        timeout: seconds for all of them together; then those that are left are cancelled, and
+            the error is `DeadlineExceededError`.
+    """
     replies = [future if isinstance(future, Reply) else adopt(future) for future in futures]
     joined: Reply[list[Any]] = Reply()
     left = len(replies)
@@ -366,6 +374,11 @@ def join(futures: Iterable[pykka.Future[Any]]) -> Reply[list[Any]]:
 
     if not replies:
         joined.set([])
+    system = next((each._cell.system for each in replies if each._cell is not None), None)
+    if timeout is not None and system is not None:
+        for each in replies:
+            joined.adopt(each)
+        system.wheel.add(joined, system.now() + timeout)
     for reply in replies:
         reply.add_done_callback(one)
     return joined

@@ -28,7 +28,12 @@ from understudy.actors.kernel.wheel import DeadlineWheel
 from understudy.actors.rules.restarts import RestartHistory, RestartPolicy
 from understudy.messages.control import Ledger
 from understudy.messages.envelope import Envelope
-from understudy.messages.errors import ConfigError, RuntimeStoppedError, to_wire
+from understudy.messages.errors import (
+    ConfigError,
+    RuntimeStoppedError,
+    UnderstudyError,
+    to_wire,
+)
 from understudy.messages.events import ActorParked, Event
 
 if TYPE_CHECKING:
@@ -127,6 +132,9 @@ class ActorSystem:
         self.wheel = DeadlineWheel(self.clock, self.call_on_loop)
         self.dead_letters = DeadLetters(self)
         self.closing = False
+        self.lost: UnderstudyError | None = None  # why nothing can be handled any more
+        self.left_behind: dict[int, str] = {}  # paths of handlers that were abandoned
+        self._haunted: list[Cell] = []
         self.failures: deque[tuple[str, BaseException]] = deque(maxlen=100)
         """The last unexpected failures, with the path of the actor; tests look at them."""
         self._numbers = itertools.count(1)
@@ -162,6 +170,8 @@ class ActorSystem:
             Exception: whatever the actor's `__init__` raises.
         """
         parent = parent or self.user
+        if self.lost is not None:
+            raise self.lost
         if self.closing:
             msg = "the runtime is stopping and makes no more actors"
             raise RuntimeStoppedError(msg)
@@ -276,16 +286,21 @@ class ActorSystem:
         del error
         self.parked_cells.pop(cell.path, None)
         ledger = cell.ledger()
-        if ledger.accepted or ledger.refused:
+        if ledger.abandoned:
+            self._haunted.append(cell)  # its account is not closed yet
+        elif ledger.accepted or ledger.refused:
             with self._lock:
                 self._past = self._past + ledger
 
     def loop_lost(self) -> None:
         """The loop is closed: nothing can be handled any more; answer everybody who still waits."""
-        if self.closing:
-            return
+        if self.lost is None and not self.closing:
+            self.lose(RuntimeStoppedError("the event loop of this runtime was closed under it"))
+
+    def lose(self, error: UnderstudyError) -> None:
+        """End everything here and now, without the loop: `error` is what everybody is told."""
         self.closing = True
-        error = RuntimeStoppedError("the event loop of this runtime was closed under it")
+        self.lost = error
         for cell in self.cells():
             cell.lose(error)
 
@@ -305,7 +320,7 @@ class ActorSystem:
         """The sum over all actors that ever lived here."""
         with self._lock:
             total = self._past
-        for cell in self.cells():
+        for cell in (*self.cells(), *self._haunted):
             total = total + cell.ledger()
         return total
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from understudy.actors.models.exchange import Exchange, Incoming
 from understudy.actors.models.failures import Refusal, classify
 from understudy.actors.models.openai_assembly import Assembly
@@ -171,7 +169,7 @@ class OpenAIChat:
         self, refusal: Refusal, status: int | None, incoming: Incoming, request: Complete
     ) -> ModelError:
         return classify(
-            msgspec.structs.replace(refusal, message=self._exchange.scrub(refusal.message)),
+            refusal,
             provider=self.name,
             model=request.model,
             status=status,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.actor import Actor
     from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
     from understudy.actors.kernel.ref import Ref
-    from understudy.actors.kernel.reply import Reply, join
+    from understudy.actors.kernel.reply import Reply, gather
     from understudy.messages.agents import AgentSpec, Result
     from understudy.messages.chat import (
         AssistantMessage,
@@ -169,7 +169,7 @@ __all__ = [
     "WorkflowSpec",
     "WouldDeadlockError",
     "child",
-    "join",
+    "gather",
     "step",
 ]
 
@@ -177,7 +177,7 @@ _HOMES = {
     "actors.kernel.actor": ["Actor"],
     "actors.kernel.options": ["ChildSpec", "MailboxOptions", "child"],
     "actors.kernel.ref": ["Ref"],
-    "actors.kernel.reply": ["Reply", "join"],
+    "actors.kernel.reply": ["Reply", "gather"],
     "messages.agents": ["AgentSpec", "Result"],
     "messages.chat": [
         "AssistantMessage",
