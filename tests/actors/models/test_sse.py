@@ -20,7 +20,7 @@ def data(*chunks: bytes) -> list[bytes]:
 
 
 STREAM = (
-    b'\xef\xbb\xbf: hello\r\nevent: start\ndata: {"a":\r\ndata: 1}\r\rdata:no space\n\n'
+    b'\xef\xbb\xbfevent: start\r\n: hello\ndata: {"a":\r\ndata: 1}\r\rdata:no space\n\n'
     b"id: 7\nretry: 250\ndata:  two spaces\r\n\r\n:\n\ndata\n\nevent: lost\n\n"
     b"data: \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n\ndata: [DONE]\n\ndata: no blank line"
 )
@@ -38,6 +38,13 @@ EVENTS = [
 def test_a_stream_with_every_feature() -> None:
     """One whole stream gives the events that the specification says."""
     assert parse(STREAM) == EVENTS
+
+
+def test_every_single_cut_changes_nothing() -> None:
+    """Each place between two bytes, and all of them at once."""
+    for cut in range(len(STREAM)):
+        assert parse(STREAM[:cut], STREAM[cut:]) == EVENTS
+    assert parse(*(bytes([byte]) for byte in STREAM)) == EVENTS
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=30))
@@ -90,6 +97,14 @@ def test_a_line_or_event_above_the_bound_is_refused(chunks: list[bytes]) -> None
     """Whether in one line or in many, memory is bounded."""
     with pytest.raises(EventTooLargeError, match="100 bytes"):
         parse(*chunks, max_bytes=100)
+
+
+def test_a_line_without_end_is_refused_while_it_arrives() -> None:
+    """Not only when it ends."""
+    parser = SseParser(100)
+    parser.feed(b"data: " + b"x" * 60)
+    with pytest.raises(EventTooLargeError):
+        parser.feed(b"x" * 60)
 
 
 def test_the_bound_is_for_one_event() -> None:

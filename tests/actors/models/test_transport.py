@@ -3,6 +3,8 @@ import contextlib
 import gc
 import socket
 import ssl
+import sys
+import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -181,15 +183,20 @@ async def test_a_cancel_closes_the_socket(transport: LeasedTransport, where: str
 
 async def test_a_stream_left_early_leaves_no_generator_behind(transport: LeasedTransport) -> None:
     """Nothing is finished later by the collector, on whatever loop it finds."""
-    async with ProviderServer(lambda _: "word " * 1000, tokens_per_second=100) as server:
-        response = await transport.handle_async_request(chat(server, STREAM))
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        await anext(aiter(response.stream))
-        before = asyncio.all_tasks()
-        await response.aclose()
-        del response
-        gc.collect()
-        assert asyncio.all_tasks() <= before
+    collected: list[object] = []
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(finalizer=collected.append)
+    try:
+        async with ProviderServer(lambda _: "word " * 1000, tokens_per_second=100) as server:
+            response = await transport.handle_async_request(chat(server, STREAM))
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            await anext(aiter(response.stream))
+            await response.aclose()
+            del response
+            gc.collect()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    assert collected == []
 
 
 async def test_a_reset_of_a_reused_connection_is_retried_once(transport: LeasedTransport) -> None:
@@ -320,29 +327,27 @@ async def test_a_large_body_goes_and_comes(transport: LeasedTransport) -> None:
 
 
 async def test_a_reader_that_stops_stops_the_server(transport: LeasedTransport) -> None:
-    """Backpressure: unread bytes do not gather here, the peer's writes come to a halt."""
-    halted = asyncio.Event()
-    size = 64 * 1024 * 1024
+    """Unread bytes do not gather here: reading halts, goes on when asked, and loses nothing."""
+    sent = bytes(range(256)) * 64 * 1024
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await take_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.2):
-                writer.write(b"x" * size)
-                await writer.drain()
-                return
-        halted.set()
-        writer.transport.abort()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(sent))
+        writer.write(sent)
+        await writer.drain()
+        await reader.read()
 
     async with raw(serve) as url:
         response = await transport.handle_async_request(post(url))
-        async with asyncio.timeout(10):
-            await halted.wait()
         assert isinstance(response.stream, transport_module._Body)
         assert response.stream._connection is not None
-        assert len(response.stream._connection._stream._received) < 1024 * 1024
-        await response.aclose()
+        stream = response.stream._connection._stream
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert stream._reading_paused
+        assert len(stream._received) < 1024 * 1024
+        async with asyncio.timeout(10):
+            assert await body_of(response) == sent
 
 
 async def test_timeouts(transport: LeasedTransport) -> None:
@@ -488,6 +493,28 @@ async def test_aclose_ends_everything() -> None:
             await transport.handle_async_request(chat(server))
         await transport.aclose()
         assert transport.stats.lent == 0
+
+
+async def test_aclose_while_connecting(server: ProviderServer) -> None:
+    """A connection that is made after all is closed at once."""
+    inside, go = threading.Event(), threading.Event()
+
+    def lookup(host: str, port: int) -> list[str]:
+        inside.set()
+        go.wait(5)
+        return ["127.0.0.1"]
+
+    transport = LeasedTransport(resolver=Resolver(lookup))
+    url = f"{server.base_url}/chat/completions".replace("127.0.0.1", "name.test")
+    asking = asyncio.create_task(transport.handle_async_request(post(url)))
+    await asyncio.sleep(0)
+    assert inside.wait(5)
+    await transport.aclose()
+    go.set()
+    with pytest.raises(httpx.TransportError):
+        await asking
+    await server.auntil(lambda seen: seen.connections.open == 0)
+    assert (transport.stats.lent, server.requests) == (0, [])
 
 
 def test_one_transport_serves_one_loop() -> None:
