@@ -66,7 +66,12 @@ class Agent(AgentSpec, frozen=True, kw_only=True):
 
     def stream(self, prompt: str, *, runtime: Runtime | None = None, **options: Any) -> Stream[Any]:
         """Start a run whose text is read while it is made; `buffer_size=` bounds what waits."""
-        return current_runtime(runtime).stream(self, prompt, **options)
+        rt = current_runtime(runtime)
+        rt.check_blocking(
+            "reading this stream here would stop the loop that fills it: "
+            "use `async with agent.astream(...)`"
+        )
+        return rt.stream(self, prompt, **options)
 
     def astream(
         self, prompt: str, *, runtime: Runtime | None = None, **options: Any
@@ -87,7 +92,8 @@ class Agent(AgentSpec, frozen=True, kw_only=True):
         The first failure cancels the rest and is raised.
         """
         rt = current_runtime(runtime)
-        return rt.complete(self.amap(prompts, max_concurrent=max_concurrent, runtime=rt, **options))
+        work = self.amap(prompts, max_concurrent=max_concurrent, runtime=rt, **options)
+        return rt.complete(work, "agent.amap")
 
     async def amap(
         self,
@@ -100,6 +106,4 @@ class Agent(AgentSpec, frozen=True, kw_only=True):
         """The twin of `map`."""
         rt = current_runtime(runtime)
         items: Sequence[str] = list(prompts)
-        return await fan_out(
-            items, lambda prompt: rt.arun(self, prompt, **options), max_concurrent
-        )
+        return await fan_out(items, lambda prompt: rt.arun(self, prompt, **options), max_concurrent)

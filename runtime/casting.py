@@ -6,6 +6,7 @@ the calling thread, its twin with an `a` in front does not.
 
 from __future__ import annotations
 
+from _thread import get_ident
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from understudy.actors.kernel.actor import Actor, as_child
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions, RestartType, child
 from understudy.actors.kernel.ref import Ref
 from understudy.messages.control import ActorNode, ActorState, MailboxStats
+from understudy.messages.errors import WouldDeadlockError
 from understudy.messages.workflows import Effects
 from understudy.runtime.pool.handle import PoolHandle, check_key
 from understudy.runtime.pool.keyed import KeyedPool
@@ -49,9 +51,11 @@ class Casting(ABC):
 
         Raises:
             ConfigError: the name is taken, or the specification is wrong.
+            WouldDeadlockError: on the loop of this runtime, for an actor with an `on_start`.
             Exception: whatever `__init__` or `on_start` raises.
         """
         spec = as_child(spec, name=name, restart=restart, mailbox=mailbox, directives=directives)
+        self._check_can_wait(spec, "aspawn")
         return self.system.spawn(spec).get()
 
     async def aspawn(
@@ -81,6 +85,7 @@ class Casting(ABC):
 
         Returns after all children have started; ask the Ref for `WhichChildren`.
         """
+        self._check_can_wait(child(Supervisor), "asupervise")
         return self.spawn(
             child(
                 Supervisor,
@@ -126,6 +131,7 @@ class Casting(ABC):
             effects: what jobs do outside; see `PoolOptions`.
             timeout: seconds for a job, its time in the queue included.
         """
+        self._check_can_wait(as_child(worker), "apool")
         handle, started = self._pool(name, worker, size, queue, key, retries, effects, timeout)
         for reply in started:
             reply.get()
@@ -149,7 +155,16 @@ class Casting(ABC):
             await reply
         return handle
 
-    def _pool(  # noqa: PLR0913 - the two spellings share it
+    def _check_can_wait(self, spec: ChildSpec, twin: str) -> None:
+        """An actor starts on its dispatcher: a thread that has to serve it cannot wait for it."""
+        if spec.cls.traits.has_on_start and get_ident() == self.system.loop_thread:
+            msg = (
+                f"waiting for {spec.cls.__name__}.on_start would block the loop it runs on: "
+                f"use `await rt.{twin}(...)`"
+            )
+            raise WouldDeadlockError(msg)
+
+    def _pool(
         self,
         name: str,
         worker: ChildSpec | type[Actor],

@@ -2,16 +2,18 @@
 
 A publisher asks `wants` first, so an event without a subscriber is never built. Callbacks run in
 order on one thread of the bus, which is made at the first subscription, from a bounded queue: a slow
-subscriber loses the oldest events (counted), never slows an actor down. What a callback raises is
-logged.
+subscriber loses the oldest events (counted), never slows an actor down. An async callback becomes a
+task on the runtime's loop, begun in order. What a callback raises is logged.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from understudy.messages.events import Event
@@ -19,6 +21,7 @@ from understudy.messages.events import Event
 logger = logging.getLogger("understudy.events")
 
 E = TypeVar("E", bound=Event)
+_FAILED = "a subscriber of %s failed"
 
 
 class Subscription:
@@ -57,6 +60,11 @@ class EventBus:
         self._thread: threading.Thread | None = None
         self._busy = False
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run async callbacks on `loop`."""
+        self._loop = loop
 
     def subscribe(self, kind: type[E], callback: Callable[[E], object]) -> Subscription:
         """Call `callback(event)` for every event of `kind` or of a subclass, on the bus's thread."""
@@ -92,7 +100,7 @@ class EventBus:
             for subscription in self._subscriptions:
                 if isinstance(event, subscription.kind):
                     if len(self._queue) >= self._bound:
-                        self._queue.popleft()[0].dropped += 1
+                        self._drop_oldest()
                     self._queue.append((subscription, event))
             self._changed.notify_all()
 
@@ -112,15 +120,25 @@ class EventBus:
         with self._changed:
             return self._changed.wait_for(lambda: not self._queue and not self._busy, timeout)
 
-    def close(self, timeout: float) -> None:
-        """Deliver what is queued, up to `timeout` seconds, and end the thread."""
-        if self._thread is not None:
-            self.flush(timeout)
+    def end(self) -> None:
+        """Take no more events; the thread ends when it has delivered what is queued."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def close(self, timeout: float) -> None:
+        """As `end`, and wait for it, up to `timeout` seconds."""
+        self.end()
         if self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
+
+    def _drop_oldest(self) -> None:
+        """Make room (lock held); what only marks a place in the queue stays."""
+        for index, (subscription, event) in enumerate(self._queue):
+            if event is not None:
+                subscription.dropped += 1
+                del self._queue[index]
+                return
 
     def _work(self) -> None:
         while True:
@@ -133,6 +151,20 @@ class EventBus:
                 subscription, event = self._queue.popleft()
                 self._busy = True
             try:
-                subscription.callback(event)
+                result = subscription.callback(event)
+                if inspect.iscoroutine(result):
+                    self._start(result, subscription.kind)
             except Exception:
-                logger.exception("a subscriber of %s failed", subscription.kind.__name__)
+                logger.exception(_FAILED, subscription.kind.__name__)
+
+    def _start(self, work: Coroutine[Any, Any, Any], kind: type[Event]) -> None:
+        async def logged() -> None:
+            try:
+                await work
+            except Exception:
+                logger.exception(_FAILED, kind.__name__)
+
+        if self._loop is None or self._loop.is_closed():
+            work.close()
+        else:
+            asyncio.run_coroutine_threadsafe(logged(), self._loop)

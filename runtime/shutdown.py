@@ -4,6 +4,8 @@ Dependants first: new runs are refused, open runs finish while everything they u
 then user actors drain right to left, then the infrastructure, then sockets, threads and the loop.
 Until 70 % of the time things may finish; then what is left is cancelled, until 90 %; what is still
 there then is abandoned and named.
+
+Nothing here polls: whoever ends wakes it, and one bell rings when a phase is over.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.ending import DRAIN, KILL
@@ -32,7 +36,7 @@ class Shutdown:
     def __init__(
         self,
         system: ActorSystem,
-        open_runs: dict[int, Run[Any]],
+        open_runs: dict[int, Run[Any]],  # Any: Result or WorkflowResult
         tear_down: Callable[[], Awaitable[None]],
     ) -> None:
         self._system = system
@@ -49,73 +53,100 @@ class Shutdown:
         """The report; blocks."""
         return self.future.result()
 
-    def shorten(self, seconds: float, drain: bool) -> None:  # noqa: FBT001 - internal
+    def shorten(self, seconds: float, *, drain: bool) -> None:
         """Be through within `seconds` from now, if that is sooner; `drain=False` cancels at once."""
         self._seconds = min(self._seconds, self._system.now() - self._begin + seconds)
         self._drain = self._drain and drain
-        self._system.call_on_loop(self._wake)
+        self._system.call_on_loop(self.wake)
 
     def begin(self) -> None:
         """Start, on the loop's thread."""
         self._changed = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Look again whether a phase is over, on the loop's thread."""
         if self._changed is not None:
             self._changed.set()
+
+    def give_up(self) -> None:
+        """The loop was closed: nothing can be done any more but to report."""
+        self._system.loop_lost()
+        with suppress(InvalidStateError):
+            self.future.set_result(self._report(self._left(), 0, len(self._open_runs)))
 
     async def _run(self) -> None:
         try:
             report = await self._phases()
         except BaseException as error:
-            self.future.set_exception(error)
+            with suppress(InvalidStateError):
+                self.future.set_exception(error)
             raise
-        self.future.set_result(report)
+        with suppress(InvalidStateError):
+            self.future.set_result(report)
 
     async def _phases(self) -> ShutdownReport:
         system = self._system
         open_before = len(self._open_runs)
-        await self._until(self._no_runs, DRAIN_SHARE if self._drain else 0.0)
+        await self._until(self._no_runs, draining=True)
         left = list(self._open_runs.values())
         for run in left:
             run.cancel()
-        await self._until(self._no_runs, CANCEL_SHARE)
+        await self._until(self._no_runs)
         for root in (system.user, system.infrastructure):
             await self._end(root)
-        unended = (cell.path for cell in system.cells() if not cell.ended)
-        abandoned = tuple(sorted({*unended, *system.left_behind.values()}))
+        abandoned = self._left()
         for path in abandoned:
             logger.error("%s did not end in time and is abandoned", path)
         system.closing = True
-        ledger = system.ledger()
+        report = self._report(abandoned, open_before - len(left), len(left))
         await self._tear_down()
-        return ShutdownReport(
-            ledger=ledger,
-            drained=open_before - len(left),
-            cancelled=len(left),
-            abandoned=abandoned,
-            duration=system.now() - self._begin,
-        )
+        return report
 
     async def _end(self, root: Cell) -> None:
         reply = root.halt(DRAIN if self._drain else KILL)
-        await self._until(lambda: reply.done, DRAIN_SHARE if self._drain else 0.0)
+        reply.add_done_callback(lambda _: self._system.call_on_loop(self.wake))
+        await self._until(lambda: reply.done, draining=True)
         if not reply.done:
             for cell in reversed(self._system.cells()):
-                cell.halt(KILL)
-            await self._until(lambda: reply.done, CANCEL_SHARE)
+                if cell is root or _is_under(cell, root):
+                    cell.halt(KILL)
+            await self._until(lambda: reply.done)
 
     def _no_runs(self) -> bool:
         return not self._open_runs
 
-    async def _until(self, condition: Callable[[], bool], share: float) -> None:
-        """Wait until `condition` holds, or this share of the time is over."""
-        assert self._changed is not None
+    def _left(self) -> tuple[str, ...]:
+        unended = (cell.path for cell in self._system.cells() if not cell.ended)
+        return tuple(sorted({*unended, *self._system.left_behind.values()}))
+
+    def _report(self, abandoned: tuple[str, ...], drained: int, cancelled: int) -> ShutdownReport:
+        return ShutdownReport(
+            ledger=self._system.ledger(),
+            drained=drained,
+            cancelled=cancelled,
+            abandoned=abandoned,
+            duration=self._system.now() - self._begin,
+        )
+
+    async def _until(self, condition: Callable[[], bool], *, draining: bool = False) -> None:
+        """Wait until `condition` holds, or this phase's share of the time is over."""
+        changed = self._changed
+        if changed is None:
+            return
         while not condition():
+            share = (DRAIN_SHARE if self._drain else 0.0) if draining else CANCEL_SHARE
             left = self._begin + self._seconds * share - self._system.now()
             if left <= 0:
                 return
-            bell = self._system.after(min(left, 0.01), self._changed.set)
-            await self._changed.wait()
-            self._changed.clear()
+            bell = self._system.after(left, changed.set)
+            await changed.wait()
+            changed.clear()
             bell.cancel()
+
+
+def _is_under(cell: Cell, root: Cell) -> bool:
+    parent = cell.parent
+    while parent is not None and parent is not root:
+        parent = parent.parent
+    return parent is root

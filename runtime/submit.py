@@ -7,9 +7,11 @@ What may be run is anything with a spec: an agent (or an `AgentSpec`) and a work
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import StreamBuffer
 from understudy.messages.agents import AgentSpec, Result
@@ -30,32 +32,38 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.system import ActorSystem
     from understudy.runtime.crew import Crew
     from understudy.runtime.events import EventBus
+    from understudy.runtime.runtime import Runtime
 
 Runnable = AgentSpec | WorkflowSpec
 
 
-class Submitter:
+class Submitter(ABC):
     """The part of a Runtime that starts runs and knows which are open."""
 
-    name: str
-    events: EventBus
-
-    @property
-    def system(self) -> ActorSystem: ...  # noqa: D102 - see Runtime
-
-    @property
-    def crew(self) -> Crew: ...  # noqa: D102 - see Runtime
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 # Any: as for __init__
-        self = super().__new__(cls)
+    def __init__(self, name: str, events: EventBus) -> None:
+        self.name = name
+        self.events = events
         self._lock = threading.Lock()
-        self._open_runs = {}
+        self._open_runs: dict[int, Run[Any]] = {}  # Any: Result or WorkflowResult
         self._refusing = False
-        return self
 
-    _lock: threading.Lock
-    _open_runs: dict[int, Run[Any]]
-    _refusing: bool
+    @property
+    @abstractmethod
+    def system(self) -> ActorSystem:
+        """The actors' stage."""
+
+    @property
+    @abstractmethod
+    def crew(self) -> Crew:
+        """What runs share."""
+
+    @abstractmethod
+    def _ran_dry(self) -> None:
+        """No run is open any more; called on any thread."""
+
+    @abstractmethod
+    def _itself(self) -> Runtime:
+        """This, as what it is."""
 
     def submit(
         self,
@@ -67,8 +75,7 @@ class Submitter:
         **overrides: Any,  # Any: fields of the spec
     ) -> Run[Any]:  # Any: Result or WorkflowResult
         """Start a run and return at once."""
-        if self._refusing:
-            raise RuntimeStoppedError(f"runtime {self.name!r} is stopping and takes no new runs")
+        self._check_open()
         if isinstance(target, AgentSpec):
             spec = with_changes(target, overrides)
             return self._submit_agent(spec, prompt, history=history, timeout=timeout)
@@ -111,8 +118,7 @@ class Submitter:
         **overrides: Any,  # Any: fields of the spec
     ) -> Stream[Any]:  # Any: the output's type
         """Start a run whose text is read while it is made; see `Stream`."""
-        if self._refusing:
-            raise RuntimeStoppedError(f"runtime {self.name!r} is stopping and takes no new runs")
+        self._check_open()
         spec = with_changes(target, overrides)
         buffer = StreamBuffer(buffer_size, self.system.now)
         run = self._submit_agent(spec, prompt, history=history, timeout=timeout, sink=buffer)
@@ -128,6 +134,14 @@ class Submitter:
         self._refusing = True
 
     # -- private ---------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        """While the runtime drains it still takes what its own handlers need to finish."""
+        if self._refusing:
+            hand = in_hand.get()
+            if hand is None or hand.cell is None or hand.cell.system is not self.system:
+                msg = f"runtime {self.name!r} is stopping and takes no new runs"
+                raise RuntimeStoppedError(msg)
 
     def _submit_agent(
         self,
@@ -162,7 +176,7 @@ class Submitter:
     def _opened(
         self, reply: Reply[Any], origin: Origin, name: str, cancel: Callable[[], object]
     ) -> Run[Any]:  # Any: Result or WorkflowResult
-        run: Run[Any] = Run(self, reply, origin, cancel)  # type: ignore[arg-type]
+        run: Run[Any] = Run(self._itself(), reply, origin, cancel)
         self._open_runs[id(run)] = run
         system, run_id, trace_id = self.system, run.run_id, run.trace_id
         begin = system.now()
@@ -172,6 +186,8 @@ class Submitter:
 
         def closed(_: Reply[Any]) -> None:
             self._open_runs.pop(id(run), None)
+            if self._refusing and not self._open_runs:
+                self._ran_dry()
             if self.events.wants(RunFinished):
                 self._publish_end(run, name, system.now() - begin)
 
@@ -210,5 +226,3 @@ def with_changes(spec: Any, changes: dict[str, Any]) -> Any:  # Any: a spec and 
         msg = f"{type(spec).__name__} has no option {unknown[0]}={hint}"
         raise ConfigError(msg)
     return msgspec.structs.replace(spec, **changes)
-
-

@@ -144,7 +144,8 @@ class Workflow(WorkflowSpec, frozen=True, kw_only=True):
     ) -> list[WorkflowResult]:
         """Run once for each value, at most `max_concurrent` at a time; results in order. Blocks."""
         rt = current_runtime(runtime)
-        return rt.complete(self.amap(values, max_concurrent=max_concurrent, runtime=rt, **options))
+        work = self.amap(values, max_concurrent=max_concurrent, runtime=rt, **options)
+        return rt.complete(work, "workflow.amap")
 
     async def amap(
         self,

@@ -1,1 +1,54 @@
-"""The testing kit: what a program that uses understudy needs to test itself without a provider."""
+"""The testing kit: what a program that uses understudy needs to test itself without a provider.
+
+Nothing of it is imported by the library itself, and each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from understudy.testing.clock import ManualClock
+    from understudy.testing.dict_storage import DictStorage
+    from understudy.testing.fake_model import FakeModel, call
+    from understudy.testing.network import block_network
+    from understudy.testing.provider_server import ProviderServer
+    from understudy.testing.quiet import assert_quiet
+    from understudy.testing.scripted_transport import ScriptedTransport
+
+__all__ = [
+    "DictStorage",
+    "FakeModel",
+    "ManualClock",
+    "ProviderServer",
+    "ScriptedTransport",
+    "assert_quiet",
+    "block_network",
+    "call",
+]
+
+_HOMES = {
+    "DictStorage": "dict_storage",
+    "FakeModel": "fake_model",
+    "ManualClock": "clock",
+    "ProviderServer": "provider_server",
+    "ScriptedTransport": "scripted_transport",
+    "assert_quiet": "quiet",
+    "block_network": "network",
+    "call": "fake_model",
+}
+
+
+def __getattr__(name: str) -> Any:  # Any: whatever is exported under that name
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

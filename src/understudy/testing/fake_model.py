@@ -1,0 +1,214 @@
+"""`FakeModel`: a model in this process that says what the test wants.
+
+    agent = Agent(FakeModel(["Paris."]))
+    assert agent.run("Capital of France?").output == "Paris."
+
+It is a provider like any other (see `Provider`), so everything between the agent and the provider
+is the real thing; there is no HTTP, for that there is `ProviderServer`. Usage is estimated, never
+measured. One fake may serve any number of agents, threads and runtimes at a time.
+
+Latency and pace are timers of the loop that the model runs on, so a cancelled call ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Sequence,
+)
+from contextlib import aclosing
+from typing import Any, Self, cast
+
+import msgspec
+
+from understudy.actors.models.provider import TextPiece
+from understudy.actors.rules.tokens import estimate_tokens
+from understudy.messages.chat import (
+    AssistantMessage,
+    Message,
+    ToolCall,
+    ToolMessage,
+    Usage,
+    UserMessage,
+)
+from understudy.messages.errors import ConfigError
+from understudy.messages.models import Complete, Completion
+from understudy.testing.provider_server.script import ScriptExhaustedError, split
+
+Tokens = Iterable[str] | AsyncIterable[str]
+Said = str | ToolCall | Sequence[ToolCall] | Tokens
+Turn = str | ToolCall | Sequence[ToolCall] | BaseException | type[BaseException]
+AnswerFunction = Callable[[tuple[Message, ...]], Said | Awaitable[Said]]
+
+
+def call(tool: str, /, **arguments: Any) -> ToolCall:  # Any: JSON values, as the tool takes them
+    """A turn in which the model calls a tool; a list of them makes it call several at once."""
+    return ToolCall(id="", name=tool, arguments=arguments)
+
+
+class FakeModel:
+    """See the module's docstring.
+
+    Args:
+        answers: scripted turns, the n-th for the n-th call: texts, `call(...)` or a list of them,
+            or exceptions to raise; or a function of the conversation that gives a text, an iterable
+            or async iterable of tokens, or calls, and may be async.
+        latency: seconds before the first token of each answer.
+        tokens_per_second: pace of the answer; a token is a word. None: at once.
+        name: of the provider and of the model, in results and errors.
+
+    Attributes:
+        requests: every call, in the order they came.
+    """
+
+    def __init__(
+        self,
+        answers: Sequence[Turn] | AnswerFunction,
+        *,
+        latency: float = 0.0,
+        tokens_per_second: float | None = None,
+        name: str = "fake",
+    ) -> None:
+        if isinstance(answers, (str, bytes)):
+            msg = f"FakeModel({answers!r}): write a list of turns, such as FakeModel([{answers!r}])"
+            raise ConfigError(msg)
+        if tokens_per_second is not None and tokens_per_second <= 0:
+            msg = f"FakeModel(tokens_per_second={tokens_per_second}): more than 0, or None for none"
+            raise ConfigError(msg)
+        self.name = name
+        self.requests: list[Complete] = []
+        self._function = answers if callable(answers) else None
+        self._turns = deque(()) if callable(answers) else deque(answers)
+        self._size = len(self._turns)
+        self._latency = latency
+        self._pace = tokens_per_second
+        self._ids = itertools.count(1)
+
+    @classmethod
+    def echo(
+        cls, *, latency: float = 0.0, tokens_per_second: float | None = None, name: str = "fake"
+    ) -> Self:
+        """A model that repeats the last user message behind `echo: `."""
+        return cls(_echo, latency=latency, tokens_per_second=tokens_per_second, name=name)
+
+    async def complete(self, request: Complete, *, timeout: float | None = None) -> Completion:
+        """See `Provider.complete`; the deadline is the caller's to enforce."""
+        del timeout
+        async with aclosing(self._pieces(request)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Completion):
+                    return piece
+        raise AssertionError("an answer ends with its completion")
+
+    async def stream(
+        self, request: Complete, *, timeout: float | None = None
+    ) -> AsyncGenerator[TextPiece | Completion, None]:
+        """See `Provider.stream`: a piece for each token."""
+        del timeout
+        async with aclosing(self._pieces(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+    async def _pieces(self, request: Complete) -> AsyncGenerator[TextPiece | Completion, None]:
+        self.requests.append(request)
+        said = await self._say(request.messages)
+        if self._latency > 0:
+            await asyncio.sleep(self._latency)
+        calls = _calls(said)
+        if calls:
+            yield self._completion(request, "", self._numbered(calls))
+            return
+        text: list[str] = []
+        begin = asyncio.get_running_loop().time()
+        async for token in _tokens(cast("str | Tokens", said)):
+            if self._pace is not None:
+                due = begin + len(text) / self._pace
+                await asyncio.sleep(due - asyncio.get_running_loop().time())
+            text.append(token)
+            yield TextPiece(text=token)
+        yield self._completion(request, "".join(text), ())
+
+    async def _say(self, messages: tuple[Message, ...]) -> Said:
+        if self._function is not None:
+            said = self._function(messages)
+            return await said if inspect.isawaitable(said) else said
+        try:
+            turn = self._turns.popleft()
+        except IndexError:
+            asked = messages[-1] if messages else None
+            msg = (
+                f"the script of {self.name!r} has {self._size} turns, and this is call "
+                f"{len(self.requests)}: {asked!r}; script one more turn"
+            )
+            raise ScriptExhaustedError(msg) from None
+        if isinstance(turn, BaseException):
+            raise turn
+        if isinstance(turn, type):
+            raise turn(f"scripted in {self.name!r}")
+        return turn
+
+    def _numbered(self, calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
+        """Calls as a provider gives them: each with an id of its own."""
+        return tuple(
+            each if each.id else msgspec.structs.replace(each, id=f"call-{next(self._ids)}")
+            for each in calls
+        )
+
+    def _completion(self, request: Complete, text: str, calls: tuple[ToolCall, ...]) -> Completion:
+        output = text + "".join(f"{each.name}{each.arguments}" for each in calls)
+        return Completion(
+            message=AssistantMessage(content=text, tool_calls=calls),
+            finish_reason="tool_calls" if calls else "stop",
+            usage=Usage(
+                input_tokens=sum(estimate_tokens(_text(each)) for each in request.messages),
+                output_tokens=estimate_tokens(output),
+                measured=False,
+            ),
+            model=request.model,
+            provider=self.name,
+        )
+
+
+async def _tokens(said: str | Tokens) -> AsyncGenerator[str, None]:
+    """The pieces of an answer; a text is cut into words, spaces kept. Empty ones are left out."""
+    if isinstance(said, AsyncIterable):
+        async for token in said:
+            if token:
+                yield token
+        return
+    for token in split(said) if isinstance(said, str) else said:
+        if token:
+            yield token
+
+
+def _calls(said: Said) -> list[ToolCall]:
+    if isinstance(said, ToolCall):
+        return [said]
+    if isinstance(said, str) or not isinstance(said, Sequence):
+        return []
+    return [each for each in said if isinstance(each, ToolCall)]
+
+
+def _text(message: Message) -> str:
+    if isinstance(message, AssistantMessage):
+        calls = "".join(f"{each.name}{each.arguments}" for each in message.tool_calls)
+        return message.content + calls
+    if isinstance(message, ToolMessage):
+        return message.name + message.content
+    return message.content
+
+
+def _echo(messages: tuple[Message, ...]) -> str:
+    asked = [each.content for each in messages if isinstance(each, UserMessage)]
+    return f"echo: {asked[-1] if asked else ''}"
