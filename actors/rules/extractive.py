@@ -5,10 +5,9 @@ with some preference for how a document and its sections begin, without saying a
 `redundancy`), in the order of the source and in its words.
 
 Guarantees: the same result in every process; linear in the text; bounded memory beyond the text and
-17 bytes a sentence; at most `max_tokens` by `estimate_tokens`, line breaks included; and a
+nine bytes a sentence; at most `max_tokens` by `estimate_tokens`, line breaks included; and a
 generator that does a bounded piece of work between two yields, so that the caller can look whether
-it was cancelled. Work is counted in characters and sentences, not in time: nothing here reads a
-clock. At 0.1-0.2 us a unit a slice is 2-5 ms.
+it was cancelled. Work is counted in characters and sentences, not in time: nothing here reads a clock.
 
 Assumes that prose is worth quoting before tables, tables before headings, headings before code; a
 text that has only the latter is summarised by its first lines.
@@ -88,10 +87,11 @@ class _Summary:
     def __init__(self, text: str, max_tokens: int) -> None:
         self._text = text
         self._room = 8 * max_tokens  # in eighths of a token, which add up exactly
-        self._starts = array("q")
-        self._ends = array("q")
+        self._starts = array("I")
+        self._ends = array("I")
         self._flags = bytearray()  # the kind, plus _CUT, plus _OPENS
         self._opens = False
+        self._totals = dict.fromkeys(Kind, 0)
         self._kind = Kind.CODE  # the best there is to quote
         self._terms = Terms()
         self._words: list[frozenset[str]] = []  # of the first sentences
@@ -103,8 +103,7 @@ class _Summary:
             yield None
         self._terms.weigh()
         yield None
-        total = sum(self._flags.count(self._kind | f) for f in (0, _CUT, _OPENS, _CUT | _OPENS))
-        limit = min(max(3, isqrt(total)), MAX_SENTENCES)
+        limit = min(max(3, isqrt(self._totals[self._kind])), MAX_SENTENCES)
         best: list[tuple[int, int]] = []  # a heap of (score, -index)
         for _ in self._score(best, limit * _CANDIDATES_PER_SENTENCE):
             yield None
@@ -140,6 +139,7 @@ class _Summary:
             self._opens = kind is Kind.HEADING
             if self._opens:
                 self._terms.entitle(words)
+            self._totals[kind] += 1
             self._kind = min(self._kind, kind)
         self._terms.count(counted)
         if len(self._words) < _REMEMBERED:

@@ -95,14 +95,15 @@ def test_paths_that_are_no_documents_are_problems_and_the_rest_is_listed(tree: P
     with (tree / "big.txt").open("wb") as file:
         file.truncate(5 * MAX_BYTES)
     os.mkfifo(tree / "pipe.txt")
-    nowhere = ["gone", "b.md/x", "a\0b", ""]
+    nowhere = ["gone", "b.md/x", "a\0b", "a\ud800", ""]
     others = ["big.txt", "nothing", "image.png", "pipe.txt", "d/__init__.py"]
     found = find_documents([*nowhere, "empty.md", *others, "b.md"])
     assert listed(found) == ["b.md"]
     assert reasons(found) == {
         "gone": "there is no such file or folder",
         "b.md/x": "there is no such file or folder",
-        "a\0b": "it is not a path (embedded null byte)",
+        "a\0b": "no file can have this name",
+        "a\\ud800": "no file can have this name",
         "": "the path is empty",
         "empty.md": "the file is empty",
         "big.txt": "the file has 50,000,000 bytes, the limit is 10,000,000",

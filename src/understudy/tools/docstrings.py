@@ -3,6 +3,8 @@
 Guarantees: the file is parsed and never run. One file is parsed at a time in this process: a syntax
 tree takes hundreds of times the memory of its source, and the interpreter's lock would let only one
 parse go on anyway.
+
+Assumes a stack of at least 1 MiB, as every thread of the runtime has: the parser recurses in C.
 """
 
 from __future__ import annotations

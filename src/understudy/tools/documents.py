@@ -135,7 +135,7 @@ class _Search:
             return
         try:
             status = Path(path).stat()
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        except (OSError, ValueError) as error:  # ValueError: a zero or surrogate in the path
             self.problems.append(_refused(path, error))
             return
         if stat.S_ISDIR(status.st_mode):
@@ -233,10 +233,13 @@ def _refused(path: str, error: OSError | ValueError) -> Problem:
         case OSError():
             reason, remedy = f"it cannot be read ({error.strerror})", "check the path"
         case _:
-            reason, remedy = f"it is not a path ({error})", "check the spelling"
+            reason, remedy = "no file can have this name", "check the spelling"
     return Problem(path=_shown(path), reason=reason, remedy=remedy)
 
 
 def _shown(path: str) -> str:
     """Write a path so that it can be encoded: bytes that are not UTF-8 as escapes."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return path.encode("utf-8", "backslashreplace").decode()

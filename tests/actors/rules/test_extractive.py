@@ -9,8 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from understudy.actors.rules.extractive import (
+    _CUT,
+    _OPENS,
     MAX_SENTENCES,
     ExtractiveSummary,
+    _prior,
     summarise,
     summarise_now,
 )
@@ -113,6 +116,53 @@ def test_a_sentence_over_the_budget_is_cut_between_words(
     summary = summarise_now(text, budget)
     assert summary.sentences == (expected,)
     assert summary.truncated
+
+
+def test_the_best_sentence_is_the_one_that_is_cut() -> None:
+    """Where no sentence fits, it is not the first or the least that is quoted in part."""
+    text = (
+        "Nobody mentioned anything. Somebody wrote completely unrelated matters here yesterday. "
+        "The mailbox refuses messages when the mailbox overflows badly. "
+        "A mailbox refuses messages because bounded mailbox sizes help. "
+        "When the mailbox refuses messages senders learn about it."
+    )
+    assert summarise_now(text, 5).sentences == ("The mailbox refuses",)
+
+
+def test_where_a_sentence_stands_counts() -> None:
+    """The first counts double, which fades; one that opens a section more; a cut one half."""
+    assert _prior(0, 0) == 200
+    assert _prior(4, 0) == 150
+    assert _prior(10_000, 0) == 100
+    assert _prior(4, _OPENS) == 170
+    assert _prior(4, _CUT) == 75
+
+
+def test_the_words_of_headings_weigh_more() -> None:
+    """What a heading names is what its section is about."""
+    terms = Terms()
+    for words in ({"pool", "fast"}, {"mail", "fast"}, {"mail", "slow"}, {"pool", "slow"}, {"x"}):
+        terms.count([frozenset(words)])
+    terms.entitle(frozenset({"mail"}))
+    terms.weigh()
+    mail, pool = terms.relevance(frozenset({"mail"})), terms.relevance(frozenset({"pool"}))
+    assert mail == pytest.approx(1.5 * pool, abs=1)
+
+
+def test_novelty_counts_beside_relevance() -> None:
+    """A sentence that says something new comes before a slightly better one that does not."""
+    best = Candidate(0, 100, frozenset("abcd"))
+    like = Candidate(1, 95, frozenset("abce"))
+    new = Candidate(2, 80, frozenset("xyz"))
+    taken: list[Candidate] = []
+
+    def fits(candidate: Candidate) -> bool:
+        taken.append(candidate)
+        return True
+
+    for _ in choose([like, new, best], limit=3, fits=fits):
+        pass
+    assert taken == [best, new, like]
 
 
 def test_a_budget_below_one_character_gives_nothing() -> None:
