@@ -7,7 +7,8 @@ with some preference for how a document and its sections begin, without saying a
 Guarantees: the same result in every process; linear in the text; bounded memory beyond the text and
 nine bytes a sentence; at most `max_tokens` by `estimate_tokens`, line breaks included; and a
 generator that does a bounded piece of work between two yields, so that the caller can look whether
-it was cancelled. Work is counted in characters and sentences, not in time: nothing here reads a clock.
+it was cancelled. Work is counted in characters and sentences, not in time: nothing here reads a
+clock.
 
 Assumes that prose is worth quoting before tables, tables before headings, headings before code; a
 text that has only the latter is summarised by its first lines.
