@@ -48,6 +48,6 @@ class RestartHistory:
         self._times.append(now)
         if len(self._times) > policy.intensity:
             return None
-        base = min(policy.backoff_max, policy.backoff_min * 2**self._delays)
+        base = min(policy.backoff_max, policy.backoff_min * 2.0**self._delays)
         self._delays += 1
         return base * (1 + policy.jitter * (2 * random - 1))

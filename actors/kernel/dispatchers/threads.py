@@ -12,6 +12,7 @@ never waits for a thread that its ancestor holds; and a thread whose handler was
 
 from __future__ import annotations
 
+import sys
 import threading
 from _thread import allocate_lock
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from understudy.messages.envelope import Envelope
 
 _here = threading.local()
+_starting = threading.Lock()
+STACK = 2 << 20
+"""Bytes of stack at least: decoding or parsing nested data needs more than some platforms give."""
 
 
 class ThreadsDispatcher:
@@ -151,6 +155,17 @@ class Worker(threading.Thread):
         """Work for the dispatcher."""
         _here.worker = self
         self.dispatcher.work(self)
+
+    def start(self) -> None:
+        """Start with enough stack."""
+        with _starting:
+            before = threading.stack_size()
+            if 0 < before < STACK or sys.platform != "linux":
+                threading.stack_size(STACK)
+            try:
+                super().start()
+            finally:
+                threading.stack_size(before)
 
     def cancel(self, env: Envelope) -> None:
         """A thread cannot be interrupted: its handler sees `context.cancelled`."""
