@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from understudy.messages.errors import ConfigError
+
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """A call that a model asks for: the provider's id, the tool's name, decoded arguments."""
@@ -18,6 +20,44 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     arguments: dict[str, Any] = {}  # Any: JSON values, checked against the tool's schema later
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", tag="text"):
+    """Some text of a message that has other parts too."""
+
+    text: str
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", tag="image"):
+    """A picture for the model: an address that the provider fetches, or the bytes themselves.
+
+    Attributes:
+        url: an `https://` address; None when `data` is given.
+        data: the file's bytes, with its `media_type` (`image/png`).
+    """
+
+    url: str | None = None
+    data: bytes | None = None
+    media_type: str = "image/png"
+
+    def __post_init__(self) -> None:
+        if (self.url is None) == (self.data is None):
+            msg = "Image: give exactly one of url= and data="
+            raise ConfigError(msg)
+
+
+class Thought(msgspec.Struct, frozen=True, kw_only=True):
+    """Reasoning that a model showed, to be echoed back to the provider it came from.
+
+    Attributes:
+        text: what can be read; may be empty.
+        provider: whose it is; others never get it.
+        token: the provider's own opaque proof (signature, encrypted content), verbatim.
+    """
+
+    text: str = ""
+    provider: str = ""
+    token: str | None = None
 
 
 class SystemMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="system"):
@@ -29,7 +69,7 @@ class SystemMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role",
 class UserMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="user"):
     """What the user says."""
 
-    content: str
+    content: str | tuple[Text | Image, ...]
 
 
 class AssistantMessage(
@@ -39,6 +79,7 @@ class AssistantMessage(
 
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    thoughts: tuple[Thought, ...] = ()
 
 
 class ToolMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", tag="tool"):

@@ -17,12 +17,31 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """Why a model stopped: done, out of tokens, wants tools, refused."""
 
 
+class ToolDeclaration(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool as the model sees it; `parameters` is a JSON Schema of an object."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}  # Any: JSON values
+    strict: bool = False
+
+
+class OutputSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON Schema that an answer must match."""
+
+    name: str
+    schema: dict[str, Any]  # Any: JSON values
+
+
 class Complete(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for one completion.
 
     Attributes:
         model: the name behind the provider's colon (`gpt-5-mini`).
         max_tokens: bound on the output, in the provider's tokens.
+        tools: what the model may call; none are offered when empty.
+        tool_choice: whether it may (`auto`), must (`required`) or must not (`none`) call one.
+        output: the shape that the answer must have.
         extra: further fields for the provider's request body, sent as they are.
     """
 
@@ -32,6 +51,9 @@ class Complete(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    tools: tuple[ToolDeclaration, ...] = ()
+    tool_choice: Literal["auto", "required", "none"] | None = None
+    output: OutputSchema | None = None
     extra: dict[str, Any] = {}  # Any: JSON values of the provider's own
 
 
@@ -58,3 +80,21 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     request_id: str | None = None
     attempts: int = 1
+
+
+class Embed(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for the vectors of some texts; the reply is `Embeddings`."""
+
+    model: str
+    texts: tuple[str, ...]
+    dimensions: int | None = None
+
+
+class Embeddings(msgspec.Struct, frozen=True, kw_only=True):
+    """One vector for each text, in order; each is packed 32-bit little-endian floats."""
+
+    vectors: tuple[bytes, ...]
+    dimensions: int
+    usage: Usage
+    model: str
+    provider: str
