@@ -17,7 +17,7 @@ from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.models.provider import TextPiece
 from understudy.actors.rules.extractive import ExtractiveSummary, summarise
-from understudy.messages.chat import AssistantMessage, Usage, UserMessage
+from understudy.messages.chat import AssistantMessage, Usage, UserMessage, text_of
 from understudy.messages.errors import BadRequestError, RunCancelledError
 from understudy.messages.models import Complete, Completion
 
@@ -83,7 +83,7 @@ class LocalModel:
             msg = f"local has no model {request.model!r}; there is local:{MODEL}"
             raise BadRequestError(msg, provider=NAME, model=request.model)
         text = next(
-            (m.content for m in reversed(request.messages) if isinstance(m, UserMessage)), ""
+            (text_of(m) for m in reversed(request.messages) if isinstance(m, UserMessage)), ""
         )
         worker = min(self._workers, key=lambda ref: ref.stats.depth)
         summary: ExtractiveSummary = await worker.request(

@@ -191,6 +191,7 @@ EVENTS: list[events.Event] = [
     events.StepCompleted(at=1.0, run_id="r", path="s", duration=1.0, usage=Usage(input_tokens=1)),
     events.StepFailed(at=1.0, run_id="r", path="s", duration=1.0, error=INFO),
     events.StepRetried(at=1.0, run_id="r", path="s", attempt=2, error=INFO),
+    events.LoopBlocked(at=1.0, path="/user/a", message="Get", stack="File ..."),
 ]  # fmt: skip
 
 
