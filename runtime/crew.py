@@ -92,8 +92,7 @@ class Crew:
         message = RunAgent(spec=spec, prompt=prompt, history=history, sink=sink)
         seconds = timeout if timeout is not None else spec.timeout
         with under(origin):
-            ref = self.troupe.take()
-            return ref.request(message, timeout=AGENT_TIMEOUT if seconds is None else seconds)
+            return self.troupe.run(message, AGENT_TIMEOUT if seconds is None else seconds)
 
     def run_workflow(
         self, spec: WorkflowSpec, value: Any, *, origin: Origin, path: str = ""
@@ -106,7 +105,11 @@ class Crew:
         message = RunWorkflow(spec=spec, input=value, path=path)
         with under(origin):
             reply = ref.request(message, timeout=INFINITE)
-        reply.add_done_callback(lambda _: ref.stop(drain=False))
+
+        def end(_: Reply[WorkflowResult]) -> None:
+            ref.stop(drain=False)
+
+        reply.add_done_callback(end)
         return reply, ref
 
     async def aclose(self) -> None:

@@ -117,11 +117,14 @@ class RunActor(Actor):
                 timeout=INFINITE if step.timeout is None else step.timeout,
             )
         self._outstanding[launch.path] = reply
-        reply.add_done_callback(lambda done: self._came_back(launch.path, done))
+        reply.add_done_callback(lambda done: self._came_back(launch, done))
 
-    def _came_back(self, path: str, reply: Reply[Any]) -> None:  # Any: StepDone or WorkflowResult
-        """On whichever thread has answered: tell this actor."""
-        outcome = reply.outcome()
+    def _came_back(self, launch: Launch, reply: Reply[Any]) -> None:
+        """On whichever thread has answered: tell this actor, unless its run is over."""
+        deferred = self._deferred
+        if deferred is None or deferred.envelope.reply.done:
+            return
+        path, outcome = launch.path, reply.outcome()
         message = outcome.value
         if isinstance(message, WorkflowResult):
             self._nested.update(message.steps)
@@ -130,12 +133,9 @@ class RunActor(Actor):
             partial = getattr(outcome.error, "partial", None)
             if isinstance(partial, WorkflowResult):
                 self._nested.update(partial.steps)
-            message = StepDone(path=path, error=outcome.error)
-        cell, env = self._cell, self._deferred.envelope if self._deferred else None
-        if env is not None:
-            cell.post(
-                Envelope(message, env.deadline, env.origin, env.scope, None, cell, Lane.ANSWER)
-            )
+            message = StepDone(path=path, error=_named(launch, outcome.error))
+        cell, env = self._cell, deferred.envelope
+        cell.post(Envelope(message, env.deadline, env.origin, env.scope, None, cell, Lane.ANSWER))
 
     def _step_done(self, plan: Plan, done: StepDone) -> None:
         if self._outstanding.pop(done.path, None) is None:
@@ -177,6 +177,7 @@ class RunActor(Actor):
         """Cancel what is left, and answer."""
         if plan.status != "completed":
             plan.cancel(self._now(), self._why or "another step failed")
+        self._deferred = None  # what comes back from now on concerns nobody
         left, self._outstanding = self._outstanding, {}
         for reply in left.values():
             reply.cancel(expired=self._expired)
@@ -191,7 +192,6 @@ class RunActor(Actor):
             run_id=self._origin.run_id or "",
             trace_id=self._origin.trace_id or "",
         )
-        self._deferred = None
         if plan.status == "completed":
             deferred.set(result)
             return
@@ -204,3 +204,11 @@ class RunActor(Actor):
             error = RunCancelledError(f"{plan.spec.name}: {self._why}")
         error.partial, error.run_id = result, result.run_id
         deferred.set_exception(error)
+
+
+def _named(launch: Launch, error: BaseException) -> BaseException:
+    """An error of a step, where it would not say whose time was over."""
+    timeout = launch.step.timeout
+    if timeout is None or not isinstance(error, DeadlineExceededError) or error.partial is not None:
+        return error
+    return DeadlineExceededError(f"{launch.path} took longer than its timeout of {timeout:g} s")

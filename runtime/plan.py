@@ -138,6 +138,8 @@ class Plan:
         if error is not None:
             progress.errors.append(error)
             if step.on_error == "fail":
+                if progress.items is None:
+                    progress.end = now
                 self._fail(path, error)
                 return
         if progress.left == 0:
@@ -153,8 +155,11 @@ class Plan:
             )
         self._running.clear()
         for name in self._steps:
-            if name not in self._begun:
+            progress = self._begun.get(name)
+            if progress is None:
                 self._record(name, "skipped", why=why)
+            elif progress.items is not None and progress.end is None:
+                self._break_off(name, progress, now, why)
 
     @property
     def usage(self) -> Usage:
@@ -189,15 +194,40 @@ class Plan:
 
     # -- private ---------------------------------------------------------------------------------------
 
+    def _break_off(self, name: str, progress: _Progress, now: float, why: str) -> None:
+        """A step with `each` ends before its items do: the rest is skipped."""
+        for index in range(progress.next, len(progress.outputs)):
+            self._record(f"{name}[{index}]", "skipped", why=why)
+        progress.next = len(progress.outputs)
+        progress.end = now
+        path = self._prefix + name
+        failed = bool(progress.errors) and self._steps[name].on_error == "fail"
+        self.records[path] = StepRecord(
+            path=path,
+            status="failed" if failed else "cancelled",
+            output=progress.outputs,
+            usage=progress.usage,
+            attempts=1,
+            start=progress.start,
+            end=now,
+            error=progress.errors[0] if failed else None,
+            why=f"{progress.left} of {len(progress.outputs)} items were not done: {why}",
+        )
+
     def _begin(self, step: StepSpec, now: float) -> _Progress | None:
         items: list[Any] | None = None
         if step.each is not None:
             try:
                 items = _items(step, render(step.each, self._values()))
             except WorkflowError as error:
-                self._begun[step.name] = _Progress(None, now)
+                progress = self._begun[step.name] = _Progress(None, now)
+                progress.errors.append(error)
                 self._record(step.name, "failed", error=error, now=now)
-                self._fail(self._prefix + step.name, error)
+                if step.on_error == "fail":
+                    progress.end = now
+                    self._fail(self._prefix + step.name, error)
+                else:
+                    self._close(step, progress, now)
                 return None
         progress = self._begun[step.name] = _Progress(items, now)
         if progress.left == 0:
@@ -221,7 +251,9 @@ class Plan:
             return []
         return [Launch(path, step, value)]
 
-    def _value(self, step: StepSpec, values: dict[str, Any]) -> Any:  # Any: what the target receives
+    def _value(
+        self, step: StepSpec, values: dict[str, Any]
+    ) -> Any:  # Any: what the target receives
         if step.prompt is not None:
             return render(step.prompt, values)
         if step.each is not None:

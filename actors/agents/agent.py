@@ -6,6 +6,7 @@ usage, attempts and time is what the model reported. A run that fails is the cal
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from understudy.messages.models import Complete, CompleteStream, Completion
 
 
 class AgentActor(Actor):
-    """Runs agents; after each run it goes back to the free list with `release`."""
+    """Runs agents; after each run it goes back to the free list with `release`, unless it failed."""
 
     expects = (UnderstudyError,)
 
@@ -33,9 +34,12 @@ class AgentActor(Actor):
     async def on_receive(self, message: RunAgent) -> Result[Any]:  # Any: the output's type
         """Run once."""
         try:
-            return await self._run(message)
-        finally:
+            result = await self._run(message)
+        except (UnderstudyError, asyncio.CancelledError):
             self._release(self.ref)
+            raise
+        self._release(self.ref)
+        return result
 
     async def _run(self, message: RunAgent) -> Result[Any]:  # Any: the output's type
         now = self._cell.system.now
@@ -50,7 +54,6 @@ class AgentActor(Actor):
             completion = await self._streamed(message, served, request)
         _check(completion, served.provider, served.model)
         return _result(message, prompt, completion, now() - begin)
-
 
     async def _streamed(
         self, message: RunAgent, served: ServedModel, request: Complete
@@ -75,7 +78,11 @@ def _origin() -> Origin:
 
 
 def _request(
-    spec: AgentSpec, defaults: Sampling, model: str, history: tuple[Message, ...], prompt: UserMessage
+    spec: AgentSpec,
+    defaults: Sampling,
+    model: str,
+    history: tuple[Message, ...],
+    prompt: UserMessage,
 ) -> Complete:
     messages: tuple[Message, ...] = (*history, prompt)
     if spec.instructions is not None and not any(isinstance(m, SystemMessage) for m in history):

@@ -1,55 +1,82 @@
 """The troupe: agent actors that are free, and the bound on how many run.
 
 A run takes a free actor, or a new one; afterwards the actor comes back. So an agent run costs no
-spawn, and the number of actors is the largest number of runs that there ever was at a time.
+spawn, and the number of actors is the largest number of runs that there ever was at a time. An
+actor that has failed does not come back: what it has in hand is unknown.
 """
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from typing import Any
 
 from understudy.actors.agents.agent import AgentActor
 from understudy.actors.agents.ports import Models
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
+from understudy.actors.kernel.reply import WITHDRAWN, Reply
 from understudy.actors.kernel.system import ActorSystem, Guardian
+from understudy.messages.agents import RunAgent
+from understudy.messages.control import ActorState
 from understudy.messages.errors import OverloadedError
 
 
 class Troupe:
-    """Lends agent actors, up to `max_runs` at a time. Any thread."""
+    """Runs agents, up to `max_runs` at a time. Any thread."""
 
     def __init__(self, system: ActorSystem, models: Models, max_runs: int) -> None:
         self._system = system
         self._max_runs = max_runs
         branch = ChildSpec(cls=Guardian, name="agents")
-        self._branch = system.spawn(branch, parent=system.infrastructure).get()
+        self._branch = system.spawn(branch, parent=system.infrastructure).get()._cell
         self._spec = ChildSpec(
-            cls=AgentActor, args=(models, self.release), mailbox=MailboxOptions(capacity=2)
+            cls=AgentActor,
+            args=(models, self._release),
+            restart="temporary",
+            mailbox=MailboxOptions(capacity=2),
         )
-        self._free: list[Ref[Any]] = []  # Any: Ref of AgentActor
-        self._made = 0
+        self._free: list[Ref[AgentActor]] = []
+        self._lock = allocate_lock()
+        self._running = 0
 
-    def take(self) -> Ref[Any]:  # Any: Ref of AgentActor
-        """A free actor, for one run; it releases itself.
+    def run(self, message: RunAgent, timeout: float) -> Reply[Any]:  # Any: a Result
+        """Start a run.
 
         Raises:
             OverloadedError: `max_runs` runs are under way.
         """
+        with self._lock:
+            if self._running >= self._max_runs:
+                raise OverloadedError(
+                    f"{self._max_runs} agent runs are under way (max_runs); wait for some of "
+                    "them, or raise it"
+                )
+            self._running += 1
+        try:
+            ref = self._take()
+            reply = ref.request(message, timeout=timeout)
+        except BaseException:
+            with self._lock:
+                self._running -= 1
+            raise
+        reply.add_done_callback(lambda done: self._ended(ref, done))
+        return reply
+
+    def _take(self) -> Ref[AgentActor]:
         while True:
             try:
                 ref = self._free.pop()
             except IndexError:
-                break
-            if ref.is_alive():
+                return self._system.spawn(self._spec, parent=self._branch).get()
+            if ref.state == ActorState.RUNNING:
                 return ref
-            self._made -= 1
-        if self._made >= self._max_runs:
-            msg = f"{self._max_runs} agent runs are under way (max_runs); wait for some, or raise it"
-            raise OverloadedError(msg)
-        self._made += 1
-        return self._system.spawn(self._spec, parent=self._branch._cell).get()
 
-    def release(self, ref: Ref[Any]) -> None:  # Any: Ref of AgentActor
-        """The actor is free again."""
+    def _ended(self, ref: Ref[AgentActor], reply: Reply[Any]) -> None:  # Any: a Result
+        with self._lock:
+            self._running -= 1
+        if reply.work == WITHDRAWN:  # cancelled before it began: the actor never saw it
+            self._release(ref)
+
+    def _release(self, ref: Ref[AgentActor]) -> None:
+        """The actor is free again; it says so itself, as soon as its handler is through."""
         self._free.append(ref)

@@ -7,17 +7,19 @@ runtime that only uses in-process models never imports httpx.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from understudy.actors.kernel.options import child
+from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
 from understudy.actors.kernel.ref import Ref
-from understudy.actors.kernel.system import ActorSystem
+from understudy.actors.kernel.system import ActorSystem, Guardian
 from understudy.actors.models.model import ModelActor
 from understudy.actors.models.provider import ProviderSettings
 from understudy.actors.models.registry import ProviderEntry, provider_for
 from understudy.messages.agents import AgentSpec
+from understudy.messages.control import Overflow
 from understudy.messages.errors import AuthenticationError, ConfigError
 from understudy.messages.secrets import Secret, resolve_secret
 
@@ -59,7 +61,7 @@ class ModelDirectory:
         self,
         system: ActorSystem,
         *,
-        defaults: Defaults = Defaults(),
+        defaults: Defaults,
         transport: Callable[[], httpx.AsyncBaseTransport],
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -70,6 +72,9 @@ class ModelDirectory:
         self._environ = environ
         self._served: dict[tuple[Any, ...], Served] = {}  # Any: fields of the spec
         self._actors: dict[tuple[Any, ...], Ref[Any]] = {}  # Any: Ref of ModelActor
+        self._numbers = itertools.count(1)
+        branch = ChildSpec(cls=Guardian, name="models")
+        self._branch = system.spawn(branch, parent=system.infrastructure).get()._cell
 
     def find(self, spec: AgentSpec) -> Served:
         """The actor for `spec`.
@@ -82,8 +87,8 @@ class ModelDirectory:
         named = isinstance(model, str)
         key = (model if named else id(model), spec.base_url, spec.api_key)
         served = self._served.get(key)
-        if served is None:
-            served = self._named(model, spec) if named else self._object(model)
+        if served is None or not served.ref.is_alive():
+            served = self._named(str(model), spec) if named else self._object(model)
             self._served[key] = served
         return served
 
@@ -116,7 +121,7 @@ class ModelDirectory:
             base_url=spec.base_url or self.defaults.base_url, api_key=self._key(entry, spec)
         )
         key = (provider, settings.base_url, settings.api_key)
-        ref = self._actors.get(key)
+        ref = self._alive(key)
         if ref is None:
             if self._transport is None:
                 self._transport = self._make_transport()
@@ -138,22 +143,26 @@ class ModelDirectory:
     def _local(self) -> Ref[Any]:  # Any: Ref of ModelActor
         from understudy.actors.models.extractive import ExtractiveWorker, LocalModel
 
-        ref = self._actors.get((LOCAL,))
+        ref = self._alive((LOCAL,))
         if ref is None:
             workers = [
-                self._child(child(ExtractiveWorker), f"extractive-{number + 1}")
-                for number in range(max(1, min(4, os.cpu_count() or 1)))
+                self._child(child(ExtractiveWorker), "extractive")
+                for _ in range(max(1, min(4, os.cpu_count() or 1)))
             ]
             ref = self._spawn(LocalModel(workers), (LOCAL,))
         return ref
 
     def _spawn(self, provider: Any, key: tuple[Any, ...]) -> Ref[Any]:  # Any: a Provider
-        number = len(self._actors) + 1
-        ref = self._child(child(ModelActor, provider), f"{provider.name}-{number}")
+        ref = self._child(child(ModelActor, provider), provider.name)
         self._actors[key] = ref
         return ref
 
-    def _child(self, spec: Any, name: str) -> Ref[Any]:  # Any: ChildSpec
-        return self._system.spawn(
-            spec.options(name=name), parent=self._system.infrastructure
-        ).get()
+    def _alive(self, key: tuple[Any, ...]) -> Ref[Any] | None:  # Any: Ref of ModelActor
+        ref = self._actors.get(key)
+        return ref if ref is not None and ref.is_alive() else None
+
+    def _child(self, spec: ChildSpec, name: str) -> Ref[Any]:  # Any: Ref of the spec's class
+        # Senders wait: how many runs there may be at a time is decided before they get here.
+        mailbox = MailboxOptions(overflow=Overflow.WAIT)
+        named = spec.options(name=f"{name}-{next(self._numbers)}", mailbox=mailbox)
+        return self._system.spawn(named, parent=self._branch).get()

@@ -17,7 +17,7 @@ from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.deferred import Deferred
 from understudy.actors.models.provider import Provider, TextPiece
 from understudy.messages.control import Outcome
-from understudy.messages.errors import ResponseError
+from understudy.messages.errors import OverloadedError, ResponseError
 from understudy.messages.models import Complete, CompleteStream, Completion
 
 
@@ -39,6 +39,8 @@ class Answered(msgspec.Struct, frozen=True):
 class ModelActor(Actor):
     """Calls `provider`; replies with a `Completion`."""
 
+    expects = (OverloadedError,)
+
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
 
@@ -51,15 +53,15 @@ class ModelActor(Actor):
             else:
                 message.deferred.set_exception(error)
             return
-        deadline = self.context.deadline
-        left = None if deadline is None else deadline - self.context.now()
+        context, then = self.context, partial(Answered, self.defer())
+        left = None if context.deadline is None else context.deadline - context.now()
         if isinstance(message, Complete):
             work = self._provider.complete(message, timeout=left)
         else:
             work = self._stream(message, left)
-        self.background(work, then=partial(Answered, self.defer()))
+        self.background(work, then=then)
 
-    async def on_stop(self) -> None:
+    async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
         """Let go of the provider."""
         await self._provider.aclose()
 

@@ -72,7 +72,9 @@ class StreamBuffer:
                     self._append(make)
                     reader, self._reader = self._reader, None
                     break
-                writer = self._writer = self._writer or Reply()
+                if self._writer is None or self._writer.done:  # done: who waited was cancelled
+                    self._writer = Reply()
+                writer = self._writer
             await writer
         if reader is not None:
             reader.set(None)
@@ -108,7 +110,8 @@ class StreamBuffer:
         """Answered when there is something to take: await it, or `.get()` it on a thread."""
         with self._lock:
             if not self._chunks:
-                self._reader = self._reader or Reply()
+                if self._reader is None or self._reader.done:  # done: who waited was cancelled
+                    self._reader = Reply()
                 return self._reader
         ready: Reply[Any] = Reply()
         ready.set(None)
