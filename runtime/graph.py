@@ -24,7 +24,11 @@ def check_workflow(spec: WorkflowSpec) -> list[str]:
     if not spec.steps:
         problems.append(f"workflow {spec.name!r} has no steps")
     if spec.max_concurrent < 1:
-        problems.append(f"max_concurrent={spec.max_concurrent}: at least 1 step must be able to run")
+        problems.append(
+            f"max_concurrent={spec.max_concurrent}: at least 1 step must be able to run"
+        )
+    if spec.timeout is not None and spec.timeout <= 0:
+        problems.append(f"timeout={spec.timeout}: more than 0 seconds are needed")
     names = [step.name for step in spec.steps]
     seen: set[str] = set()
     for name in names:

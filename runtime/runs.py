@@ -64,8 +64,12 @@ class Run(Generic[T]):
         return (yield from self.reply.map(lambda value: value).__await__())
 
     def cancel(self) -> None:
-        """End it: whoever waits gets `RunCancelledError`, with what there is so far as `.partial`."""
-        self._cancel()
+        """End it: whoever waits gets `RunCancelledError`, with what there is so far as `.partial`.
+
+        Nothing happens when it has ended already.
+        """
+        if not self.reply.done:
+            self._cancel()
 
     def events(self) -> Iterator[Event]:
         """The events of this run from now on, until it has finished; blocks between them."""

@@ -155,6 +155,9 @@ class Submitter(ABC):
         if not isinstance(prompt, str):
             msg = f"an agent takes a text, not a {type(prompt).__name__}"
             raise ConfigError(msg)
+        if timeout is not None and timeout <= 0:
+            msg = f"timeout={timeout}: more than 0 seconds are needed"
+            raise ConfigError(msg)
         crew = self.crew
         origin = crew.origin()
         reply = crew.run_agent(

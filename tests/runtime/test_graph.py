@@ -1,0 +1,142 @@
+import pytest
+
+from understudy import Agent, AgentSpec, ConfigError, StepSpec, Workflow, WorkflowSpec, step
+from understudy.runtime.graph import check_workflow, dependencies
+
+A = AgentSpec("openai:x")
+
+
+def problems(*steps: StepSpec, mode: str = "dag", **options: object) -> list[str]:
+    """What is wrong with a workflow of these steps."""
+    spec = WorkflowSpec(name="w", mode=mode, steps=steps, **options)  # type: ignore[arg-type]
+    return check_workflow(spec)
+
+
+@pytest.mark.parametrize(
+    ("steps", "problem"),
+    [
+        (
+            [step("b", A, after="aa"), step("a", A)],
+            "step 'b' waits for 'aa', which is not a step; did you mean 'a'?",
+        ),
+        ([step("a", A, after="a")], "step 'a' waits for itself: a -> a"),
+        (
+            [step("a", A, after="c"), step("b", A, after="a"), step("c", A, after="b")],
+            "step 'a' waits for itself: a -> c -> b -> a",
+        ),
+        ([step("a", A), step("a", A)], "step 'a' is there twice; names must differ"),
+        (
+            [step("a", A, "{plam}"), step("plan", A)],
+            "step 'a' uses {plam}, which is no step; did you mean 'plan'?",
+        ),
+        (
+            [step("a", A), step("b", A, "{a}")],
+            "step 'b' uses {a}, but does not wait for it; add it to after=",
+        ),
+        ([step("a", A, "{item}")], "step 'a' uses {item}, which only exists with each="),
+        (
+            [step("a", A, each="all of {input}")],
+            "step 'a': each='all of {input}' must be one placeholder, such as '{documents}'",
+        ),
+        ([step("a", A, max_concurrent=2)], "step 'a' has max_concurrent= but no each="),
+        (
+            [step("a", A, each="{input}", max_concurrent=0)],
+            "step 'a': max_concurrent=0, at least 1 is needed",
+        ),
+        ([step("a", A, timeout=0)], "step 'a': timeout=0, more than 0 seconds are needed"),
+        (
+            [step("a b", A)],
+            "step 'a b': a name has letters, digits, _ and -, and is none of input, item, index",
+        ),
+        (
+            [step("input", A)],
+            "step 'input': a name has letters, digits, _ and -, and is none of input, item, index",
+        ),
+        ([step("a", 3)], "step 'a': 3 is no agent, function or workflow"),  # type: ignore[arg-type]
+        ([], "workflow 'w' has no steps"),
+    ],
+)
+def test_every_mistake_is_a_sentence(steps: list[StepSpec], problem: str) -> None:
+    """A mistake names the step, and where there is one, the remedy."""
+    assert problems(*steps) == [problem]
+
+
+def test_bounds_of_the_workflow() -> None:
+    """What is wrong with the workflow as a whole is found too."""
+    assert problems(step("a", A), max_concurrent=0) == [
+        "max_concurrent=0: at least 1 step must be able to run"
+    ]
+    assert problems(step("a", A), timeout=-1.0) == ["timeout=-1.0: more than 0 seconds are needed"]
+    assert problems(step("a", A), mode="daq") == ["mode 'daq': one of sequential, parallel, dag"]
+    assert problems(step("a", A), step("b", A, after="a"), mode="parallel") == [
+        "step 'b' has after=, but a parallel workflow has an order of its own; use a dag"
+    ]
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    """Building a workflow that is wrong in many ways lists every one of them."""
+    with pytest.raises(ConfigError) as caught:
+        Workflow.dag(
+            "w",
+            step("plan", A, "{inptu}", timeout=-1),
+            step("plan", A),
+            step("web", A, after="pan"),
+            max_concurrent=0,
+        )
+    assert len(caught.value.problems) == 5
+    for problem in caught.value.problems:
+        assert f"\n  - {problem}" in str(caught.value)
+
+
+def test_a_nested_workflow_is_checked_in_its_place() -> None:
+    """A mistake inside a nested workflow is named with the step around it."""
+    inner = WorkflowSpec(name="inner", mode="dag", steps=(step("x", A, after="y"),))
+    assert problems(step("outer", inner)) == [
+        "step 'outer': step 'x' waits for 'y', which is not a step"
+    ]
+
+
+def test_nesting_has_a_bound() -> None:
+    """Eight levels are possible, nine are not."""
+    spec = WorkflowSpec(name="w1", mode="dag", steps=(step("a", A),))
+    for level in range(2, 9):
+        assert check_workflow(spec) == []
+        spec = WorkflowSpec(name=f"w{level}", mode="dag", steps=(step("a", spec),))
+    assert check_workflow(spec) == []
+    spec = WorkflowSpec(name="w9", mode="dag", steps=(step("a", spec),))
+    assert check_workflow(spec) == ["workflow 'w9' nests deeper than 8"]
+
+
+def test_dependencies_follow_the_mode() -> None:
+    """A sequence is a chain, parallel steps depend on nothing, a dag says it itself."""
+    steps = (step("a", A), step("b", A), step("c", A))
+    sequential = WorkflowSpec(name="w", mode="sequential", steps=steps)
+    assert dependencies(sequential) == {"a": (), "b": ("a",), "c": ("b",)}
+    parallel = WorkflowSpec(name="w", mode="parallel", steps=steps)
+    assert dependencies(parallel) == {"a": (), "b": (), "c": ()}
+
+
+@pytest.mark.parametrize(
+    ("build", "match"),
+    [
+        (
+            lambda: Workflow.dag("w", step("a", A), max_concurent=3),
+            r"max_concurent=.*max_concurrent=",
+        ),
+        (lambda: Workflow.sequential("w", A), "is no step; write step"),
+    ],
+)
+def test_building_wrongly_is_named(build: object, match: str) -> None:
+    """What is not an option or not a step is refused by name."""
+    with pytest.raises(ConfigError, match=match):
+        build()  # type: ignore[operator]
+
+
+def test_a_workflow_can_be_made_of_a_spec() -> None:
+    """A spec that was decoded gets its verbs, and is checked again."""
+    spec = WorkflowSpec(name="w", mode="dag", steps=(step("a", Agent("openai:x")),), timeout=3.0)
+    flow = Workflow.from_spec(spec)
+    assert (flow.name, flow.timeout, flow.steps) == ("w", 3.0, spec.steps)
+    broken = WorkflowSpec(name="w", mode="dag", steps=())
+    with pytest.raises(ConfigError, match="has no steps"):
+        Workflow.from_spec(broken)
