@@ -73,8 +73,7 @@ class EventBus:
             self._subscriptions = (*self._subscriptions, subscription)
             self._wanted = {}
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-                self._thread.start()
+                self._begin()
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
@@ -132,6 +131,11 @@ class EventBus:
         if self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 
+    def _begin(self) -> None:
+        """Somebody listens for the first time (lock held)."""
+        self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        self._thread.start()
+
     def _drop_oldest(self) -> None:
         """Make room (lock held); what only marks a place in the queue stays."""
         for index, (subscription, event) in enumerate(self._queue):
@@ -150,12 +154,15 @@ class EventBus:
                     return
                 subscription, event = self._queue.popleft()
                 self._busy = True
-            try:
-                result = subscription.callback(event)
-                if inspect.iscoroutine(result):
-                    self._start(result, subscription.kind)
-            except Exception:
-                logger.exception(_FAILED, subscription.kind.__name__)
+            self._deliver(subscription, event)
+
+    def _deliver(self, subscription: Subscription, event: Event | None) -> None:
+        try:
+            result = subscription.callback(event)
+            if inspect.iscoroutine(result):
+                self._start(result, subscription.kind)
+        except Exception:
+            logger.exception(_FAILED, subscription.kind.__name__)
 
     def _start(self, work: Coroutine[Any, Any, Any], kind: type[Event]) -> None:
         async def logged() -> None:

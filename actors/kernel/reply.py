@@ -17,6 +17,7 @@ import asyncio
 import sys
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Generator, Iterable
+from threading import local
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
@@ -37,6 +38,15 @@ UNHANDLED = -1
 QUEUED, CLAIMED, WITHDRAWN, WAITING, STASHED = range(5)
 
 _detached = allocate_lock()
+
+
+class Waits(local):
+    """What the threads wait with: a plain lock each, until whoever runs a thread says otherwise."""
+
+    lock: Callable[[], Any] = staticmethod(allocate_lock)  # Any: has acquire and release
+
+
+waits = Waits()
 
 
 class Reply(pykka.Future[T]):
@@ -237,7 +247,7 @@ class Reply(pykka.Future[T]):
                 return
             try:
                 mapped.set(func(reply._value))
-            except Exception as error:  # noqa: BLE001 - it is the mapped answer
+            except Exception as error:
                 mapped.set_exception(error)
 
         self.add_done_callback(apply)
@@ -249,7 +259,7 @@ class Reply(pykka.Future[T]):
 
     def reduce(self, func: Callable[[Any, Any], Any], *args: Any) -> Reply[Any]:  # type: ignore[override]
         """A Reply with `functools.reduce(func, items, *args)`."""
-        from functools import reduce  # noqa: PLC0415 - rarely used
+        from functools import reduce
 
         return self.map(lambda items: reduce(func, items, *args))  # type: ignore[arg-type]
 
@@ -286,7 +296,7 @@ class Reply(pykka.Future[T]):
             return True
 
     def _block(self, timeout: float | None) -> None:
-        waiter = allocate_lock()
+        waiter = waits.lock()
         waiter.acquire()
         if self._wait_with(waiter, 0) and not waiter.acquire(
             timeout=-1 if timeout is None else max(0.0, timeout)
@@ -386,14 +396,14 @@ def gather(
 
 def adopt(future: pykka.Future[Any]) -> Reply[Any]:
     """A Reply for a foreign pykka future; a thread of its own waits for it (daemon, named)."""
-    import threading  # noqa: PLC0415 - only for foreign futures
+    import threading
 
     reply: Reply[Any] = Reply()
 
     def wait() -> None:
         try:
             reply.set(future.get())
-        except BaseException as error:  # noqa: BLE001 - whatever it was, it is the answer
+        except BaseException as error:
             reply.set_exception(error)
 
     threading.Thread(target=wait, name="understudy-pykka-future", daemon=True).start()

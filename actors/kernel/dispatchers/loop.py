@@ -66,6 +66,7 @@ class LoopDispatcher:
         self.awake = 0
         self.runners: set[Runner] = set()
         self.idle: list[Runner] = []
+        self.kept = IDLE_RUNNERS
         self.cell: Cell | None = None  # whose handler is on the loop at this moment
         self._signalled = False
         self._context = Context()
@@ -178,7 +179,11 @@ class LoopDispatcher:
             self.rouse()
 
     def close(self) -> None:
-        """End all parked runners (on the loop's thread, when no actor is left)."""
+        """End all parked runners (on the loop's thread, when no actor is left).
+
+        One may still be made for what is ready now; it ends when it has nothing to do.
+        """
+        self.kept = 0
         for runner in self.runners:
             if runner.task is not None:
                 runner.closing = True
@@ -232,7 +237,7 @@ class Runner:
                     if ready and now() >= until:
                         await _turn()
                         until = now() + SECONDS
-                if self.closing or len(dispatcher.idle) >= IDLE_RUNNERS:
+                if self.closing or len(dispatcher.idle) >= dispatcher.kept:
                     return
                 thrown = await self._park()
         finally:
@@ -258,7 +263,7 @@ class Runner:
                         cell.runner = self
                         self.dispatcher.cell = None
                         return True
-            except BaseException as error:  # noqa: BLE001 - contained: nobody else dies of it
+            except BaseException as error:
                 if self._is_foreign(error):
                     self._abort(cell, env)
                     raise
@@ -282,7 +287,7 @@ class Runner:
         state = DONE
         try:
             value = await _resume(coroutine, waits_on, thrown)
-        except BaseException as error:  # noqa: BLE001 - contained: nobody else dies of it
+        except BaseException as error:
             self._let_go(cell)
             if self._is_foreign(error):
                 self._abort(cell, env)
@@ -367,7 +372,7 @@ def _resume(
                 error, thrown = thrown, None
                 raise error
             yield waits_on
-        except BaseException as error:  # noqa: BLE001 - thrown by the task, for the coroutine
+        except BaseException as error:
             try:
                 waits_on = coroutine.throw(error)
             except StopIteration as stop:

@@ -111,9 +111,13 @@ class ThreadsDispatcher:
             return None
         self._free += 1
         self._made += 1
-        worker = Worker(self, f"{self.name}-{self._made}")
+        worker = self.new_worker(f"{self.name}-{self._made}")
         self.threads.add(worker)
         return worker
+
+    def new_worker(self, name: str) -> Worker:
+        """A thread, not started yet."""
+        return Worker(self, name)
 
     def work(self, worker: Worker) -> None:
         """What a thread does."""
