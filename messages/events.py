@@ -108,3 +108,41 @@ class LoopBlocked(Event, frozen=True, kw_only=True):
     path: str
     message: str
     stack: str
+
+
+class PermitWaited(Event, frozen=True, kw_only=True):
+    """A call had to wait for its permit."""
+
+    limiter: str
+    session: str
+    seconds: float
+
+
+class GateClosed(Event, frozen=True, kw_only=True):
+    """A provider said 429: nobody with this key may call for `seconds`."""
+
+    limiter: str
+    seconds: float
+
+
+class BreakerOpened(Event, frozen=True, kw_only=True):
+    """Most calls fail: new ones are refused for `seconds`."""
+
+    limiter: str
+    seconds: float
+
+
+class BreakerClosed(Event, frozen=True, kw_only=True):
+    """Calls succeed again."""
+
+    limiter: str
+
+
+class ModelRetried(Event, frozen=True, kw_only=True):
+    """A model call has failed and is made again after `delay` seconds."""
+
+    provider: str
+    model: str
+    attempt: int
+    delay: float
+    error: ErrorInfo

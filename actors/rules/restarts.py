@@ -1,9 +1,10 @@
 """When a failed child may start again: intensity and backoff, as a pure rule.
 
-OTP counts restarts per supervisor, so that five children which fail once each stop all five. Here each child
-has its own account: more than `intensity` failures within `period` seconds and it stays down; until then the
-delay doubles from `backoff_min` to `backoff_max`, with jitter so that children of one cause do not come back
-at one instant, and is forgotten after `quiet` seconds without a failure.
+OTP counts restarts per supervisor, so that five children which fail once each stop all five. Here
+each child has its own account: more than `intensity` failures within `period` seconds and it stays
+down; until then the delay doubles from `backoff_min` to `backoff_max`, with jitter so that children
+of one cause do not come back at one instant, and is forgotten after `quiet` seconds without a
+failure.
 """
 
 from __future__ import annotations

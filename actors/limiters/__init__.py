@@ -1,0 +1,1 @@
+"""Limiters: who may call whom, and when."""

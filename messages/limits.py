@@ -1,0 +1,115 @@
+"""Limits: what an account may do, and what is said to the Limiter that keeps it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from understudy.messages.errors import ConfigError
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be asked of one account; None is unlimited.
+
+    Attributes:
+        tokens_per_minute: input and output together.
+        input_tokens_per_minute, output_tokens_per_minute: where the provider counts them apart.
+        max_concurrent: calls under way at a time.
+        burst: seconds' worth of each rate that may pass at once after a quiet time.
+        queue: callers that may wait.
+    """
+
+    requests_per_second: float | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
+    max_concurrent: int | None = None
+    burst: float = 1.0
+    queue: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                msg = f"Limit({name}={value}): more than 0, or leave it out"
+                raise ConfigError(msg)
+
+
+class Acquire(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for the permit of one call; the reply is a `Permit`, when there is room.
+
+    Attributes:
+        input_tokens: an estimate.
+        output_tokens: the most that was asked for: providers charge it up front.
+        session: whose turn it is: callers take turns by session.
+        priority: lower goes first.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    session: str = ""
+    priority: int = 0
+
+
+class Permit(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave for one call; give it back with `Settle`.
+
+    Attributes:
+        waited: seconds in the queue.
+        probe: the breaker is half open: this call decides.
+    """
+
+    id: int
+    waited: float
+    probe: bool = False
+
+
+class Settle(msgspec.Struct, frozen=True, kw_only=True):
+    """A call with a permit has ended: what it really used, and how it ended.
+
+    Attributes:
+        input_tokens, output_tokens: None when nobody knows; then the estimate stands.
+        ok: False feeds the breaker (5xx, 529, timeouts, no connection); a 4xx is no failure.
+        limited: the provider said 429.
+        retry_after: seconds it asked to wait.
+        headroom: what its headers say is left.
+    """
+
+    permit: Permit
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    ok: bool = True
+    limited: bool = False
+    retry_after: float | None = None
+    headroom: tuple[Headroom, ...] = ()
+
+
+class Headroom(msgspec.Struct, frozen=True, kw_only=True):
+    """One bucket as the provider counts it: `requests`, `tokens`, `input_tokens`, `output_tokens`.
+
+    Attributes:
+        limit: units when it is full, if said.
+        remaining: units that are left.
+        reset: seconds until it is full again.
+    """
+
+    dimension: str
+    remaining: float
+    reset: float
+    limit: float | None = None
+
+
+class LimiterStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A limiter at one instant; `closed_for` in seconds, after a 429."""
+
+    in_flight: int
+    waiting: int
+    granted: int
+    refused: int
+    limited: int
+    closed_for: float
+    breaker: str
+
+
+class AskStats(msgspec.Struct, frozen=True):
+    """Ask a limiter for its `LimiterStats`."""
