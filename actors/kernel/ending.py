@@ -121,7 +121,8 @@ class Ending(Mailbox):
     def _do_halt(self) -> None:
         """Drop what will not be handled any more. `idle_locked` ends the actor when all is quiet."""
         with self.lock:
-            without_life = self.suspended
+            # Suspended while it ends, it waits for its children: that is no reason to leave them.
+            without_life = self.suspended and self.state != ActorState.STOPPING
             if self.stopping >= NOW or without_life:
                 left = self._drain_locked()
                 self.suspended = False
