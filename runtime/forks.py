@@ -1,8 +1,8 @@
 """After a fork: the child says so instead of hanging.
 
-Threads and the loop do not survive a fork, so a runtime that was running in the parent is dead in the
-child. There every one of its actors is ended, and whoever asks is told. (A hook of the interpreter,
-registered with the first runtime of a process.)
+Threads and the loop do not survive a fork, so a runtime that was running in the parent is dead in
+the child. There every one of its actors is ended, and whoever asks is told. (A hook of the
+interpreter, registered with the first runtime of a process.)
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 Children are specifications, started left to right and stopped right to left. When one fails, the
 strategy says which of them begin a new life (`strategy.py`); they keep their Refs and their queued
-messages. How often is counted per child (`intensity` failures in `period` seconds), or for the whole
-group if `total_intensity` is given. Beyond that, a child of `one_for_one` is parked unless it is
-significant; otherwise the supervisor itself fails, which ends the group and is its own supervisor's
-matter. Supervisors nest: a child may be `child(Supervisor, [...], strategy=...)`.
+messages. How often is counted per child (`intensity` failures in `period` seconds), or for the
+whole group if `total_intensity` is given. Beyond that, a child of `one_for_one` is parked unless
+it is significant; otherwise the supervisor itself fails, which ends the group and is its own
+supervisor's matter. Supervisors nest: a child may be `child(Supervisor, [...], strategy=...)`.
 
 Restarting waits for nobody in a handler: standing down, the backoff and standing up are messages to
 oneself, so the supervisor goes on serving watch and stop meanwhile.
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 
 class WhichChildren(msgspec.Struct, frozen=True):
-    """Ask a supervisor for its children; the reply is a tuple of Refs in the order of their start."""
+    """Ask a supervisor for its children; the reply is a tuple of Refs in the order of their start.
+    """
 
 
 class Supervisor(Actor):
@@ -102,7 +103,7 @@ class Supervisor(Actor):
         if delay is None:
             self._too_often(cell, error)
             return
-        living = [ref._cell for ref in self._refs if ref.is_alive()]
+        living = [ref.cell for ref in self._refs if ref.is_alive()]
         group = concerned(self._strategy, living, cell)
         others = [each for each in group if each is not cell]
         self._busy = True
@@ -136,7 +137,7 @@ class Supervisor(Actor):
             return
         if not cells:
             self._busy = False
-            for cell in [ref._cell for ref in self._refs]:
+            for cell in [ref.cell for ref in self._refs]:
                 error = self._waiting.pop(id(cell), None)
                 if error is not None and cell.state == "restarting":
                     self.child_failed(cell, error)

@@ -117,7 +117,7 @@ class Ref(pykka.ActorRef[A]):
         Returns:
             A Reply with the last statistics; never blocks by itself.
         """
-        from understudy.actors.kernel.ending import DRAIN, NOW  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.ending import DRAIN, NOW
 
         reply = self._cell.halt(DRAIN if drain else NOW)
         if block:
@@ -126,7 +126,7 @@ class Ref(pykka.ActorRef[A]):
 
     def kill(self) -> Reply[MailboxStats]:
         """End now: the message in hand is cancelled, the rest is answered `ActorDeadError`."""
-        from understudy.actors.kernel.ending import KILL  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.ending import KILL
 
         return self._cell.halt(KILL)
 
@@ -151,6 +151,11 @@ class Ref(pykka.ActorRef[A]):
         return not self._cell.ended
 
     # -- looking -----------------------------------------------------------------------------------
+
+    @property
+    def cell(self) -> Cell:
+        """What the kernel keeps about the actor; for the runtime, not for users."""
+        return self._cell
 
     @property
     def path(self) -> str:
@@ -184,7 +189,7 @@ class Ref(pykka.ActorRef[A]):
 
     @property
     def actor_urn(self) -> str:  # type: ignore[override]
-        """pykka's word for an identity; here the path."""
+        """Pykka's word for an identity; here the path."""
         return self._cell.path
 
     def proxy(self) -> Any:  # Any: it never returns

@@ -1,8 +1,8 @@
 """The rates of one account, as buckets that are asked and taken from together.
 
 A call costs one request and some tokens; it may be made when every bucket conforms. What is not
-limited has no bucket, until the provider's own headers speak of one: then it is learnt. Learning only
-ever tightens.
+limited has no bucket, until the provider's own headers speak of one: then it is learnt. Learning
+only ever tightens.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 """The Limiter actor: one account, and everybody who wants to call it.
 
 A caller asks for a `Permit` and gives it back with `Settle`. There is a permit when every rate
-conforms (GCRA), a slot is free, the gate is open and the breaker lets calls through; who has to wait
-takes turns by session. Tokens are reserved by estimate and settled with what was really used, so a
-burst cannot overshoot.
+conforms (GCRA), a slot is free, the gate is open and the breaker lets calls through; who has to
+wait takes turns by session. Tokens are reserved by estimate and settled with what was really used,
+so a burst cannot overshoot.
 
 Guarantees
-- A 429 closes the gate for everybody on this account until the time that the provider asked for, plus
-  jitter; then calls start slowly, one, two, four at a time, instead of all at the same instant.
+- A 429 closes the gate for everybody on this account until the time that the provider asked for,
+  plus jitter; then calls start slowly, one, two, four at a time, instead of all at the same
+  instant.
 - Nobody waits in vain: who cannot have a permit before the deadline is refused at once.
-- The breaker counts failures of the provider only: a 4xx is none, and a 429 is the limiter's matter.
+- The breaker counts failures of the provider only: a 4xx is none, and a 429 is the limiter's
+  matter.
 - It never sleeps and never blocks: waiting is a deferred answer, waking is one timer.
 """
 
@@ -101,7 +103,7 @@ class LimiterActor(Actor):
         self._let_go(now)
         return None
 
-    # -- asking --------------------------------------------------------------------------------------
+    # -- asking -----------------------------------------------------------------------------------
 
     def _acquire(self, ask: Acquire, now: float) -> Permit | None:
         if self._breaker.state(now) == "open":
@@ -163,7 +165,7 @@ class LimiterActor(Actor):
             self._say_waited(ask, waited)
         return Permit(id=self._ids, waited=waited, probe=probe)
 
-    # -- waiting -------------------------------------------------------------------------------------
+    # -- waiting ----------------------------------------------------------------------------------
 
     def _let_go(self, now: float) -> None:
         """Everybody who may go now, in turn; then set the timer for the next."""
@@ -212,7 +214,7 @@ class LimiterActor(Actor):
         self._queued[1] += sign * ask.input_tokens
         self._queued[2] += sign * ask.output_tokens
 
-    # -- coming back ---------------------------------------------------------------------------------
+    # -- coming back ------------------------------------------------------------------------------
 
     def _settle(self, settle: Settle, now: float) -> None:
         ask = self._out.pop(settle.permit.id, None)
@@ -258,7 +260,7 @@ class LimiterActor(Actor):
         elif after == "closed" and system.events.wants(BreakerClosed):
             system.events.publish(BreakerClosed(at=system.clock.wall(), limiter=self._name))
 
-    # -- saying --------------------------------------------------------------------------------------
+    # -- saying -----------------------------------------------------------------------------------
 
     def _open_error(self, now: float) -> BreakerOpenError:
         after = self._breaker.retry_after(now)

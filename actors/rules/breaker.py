@@ -32,8 +32,8 @@ class Breaker:
 
     __slots__ = ("_calls", "_failures", "_open_for", "_out", "_policy", "_succeeded", "_until")
 
-    def __init__(self, policy: BreakerPolicy = BreakerPolicy()) -> None:
-        self._policy = policy
+    def __init__(self, policy: BreakerPolicy | None = None) -> None:
+        self._policy = policy = policy or BreakerPolicy()
         self._calls: deque[tuple[float, bool]] = deque()
         self._failures = 0
         self._open_for = policy.open_for

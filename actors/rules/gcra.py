@@ -1,11 +1,12 @@
 """The generic cell rate algorithm: a rate with a burst, in one number.
 
-A bucket keeps the *theoretical arrival time* of the next unit. A request of `cost` units moves it by
-`cost * period / limit`; it conforms while that lies at most a burst ahead of now. Compared with fixed
-windows it never lets twice the limit through at an edge, and compared with a leaky bucket it needs no
-ticking. (ITU-T I.371, 1996; the form used here is the virtual scheduling one.)
+A bucket keeps the *theoretical arrival time* of the next unit. A request of `cost` units moves it
+by `cost * period / limit`; it conforms while that lies at most a burst ahead of now. Compared with
+fixed windows it never lets twice the limit through at an edge, and compared with a leaky bucket it
+needs no ticking. (ITU-T I.371, 1996; the form used here is the virtual scheduling one.)
 
-A cost above the burst would never conform. It is let through when the bucket is full, and then owed.
+A cost above the burst would never conform. It is let through when the bucket is full, and then
+owed.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class Gcra:
         """Believe somebody who counts too, where they say less is left than we think.
 
         Args:
+            now: the time.
             remaining: units that are left.
             reset: seconds until the bucket is full again.
         """

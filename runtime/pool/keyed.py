@@ -58,7 +58,7 @@ class KeyedPool:
     @property
     def name(self) -> str:
         """Its name."""
-        return str(self.ref._cell.name)
+        return str(self.ref.cell.name)
 
     def submit(self, job: Any, *, timeout: float | None = None) -> Reply[Any]:  # Any: the user's
         """Queue a job at the place of its key; see `Pool.submit`."""
@@ -85,7 +85,7 @@ class KeyedPool:
         while len(self._places) < wanted:
             name = f"{len(self._places)}" if not self._leaving else f"{self._fresh()}"
             self._places.append(
-                Pool(self._system, name, self._worker, one, parent=self.ref._cell)
+                Pool(self._system, name, self._worker, one, parent=self.ref.cell)
             )
         self._ring = sorted(
             (_hash(f"{number}/{point}"), number)

@@ -1,9 +1,9 @@
 """A pool: workers that share one bounded queue.
 
 A job stays in the queue until a worker is free (late binding), so a slow worker never holds jobs
-that another could do. Workers are made while jobs wait, up to the maximum, and let go when they have
-been idle, down to the minimum. The worker that has finished takes the next job itself, on its own
-thread (`queue.py`): no message goes through the pool on the way.
+that another could do. Workers are made while jobs wait, up to the maximum, and let go when they
+have been idle, down to the minimum. The worker that has finished takes the next job itself, on its
+own thread (`queue.py`): no message goes through the pool on the way.
 
 Guarantees
 - A job is in one place at any time: queued, with one worker, or waiting for its next attempt.
@@ -85,7 +85,7 @@ class Pool:
         cell.ref = self.ref = Ref(cell)
         system.adopt(cell, parent)
 
-    # -- for users -----------------------------------------------------------------------------------
+    # -- for users --------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
@@ -167,7 +167,7 @@ class Pool:
             breaker=self._breaker.state(self._system.now()),
         )
 
-    # -- workers -------------------------------------------------------------------------------------
+    # -- workers ----------------------------------------------------------------------------------
 
     def fill(self) -> list[Reply[Ref[Any]]]:  # Any: Ref of the worker's class
         """Make the workers that the minimum asks for; the replies are answered as they start."""
@@ -196,7 +196,7 @@ class Pool:
                 return
 
     def _hire(self) -> Reply[Ref[Any]] | None:  # Any: Ref of the worker's class
-        """Make one more worker, if there may be one now; it takes a job as soon as it has started."""
+        """Make one more worker, if there may be one now; it takes a job once it has started."""
         now = self._system.now()
         with self._cell.lock:
             if self._count >= self._size[1] or "backoff" in self._bells:
@@ -226,7 +226,7 @@ class Pool:
         with self._cell.lock:
             self._coming.discard(ticket)
             if outcome.error is None:
-                worker: Worker = outcome.value._cell
+                worker: Worker = outcome.value.cell
                 self._members[id(worker)] = worker
                 self._coming.add(id(worker))
             else:
@@ -304,7 +304,7 @@ class Pool:
         for worker in gone:
             self._dismiss(worker)
 
-    # -- jobs: see `Pulling` ---------------------------------------------------------------------------
+    # -- jobs: see `Pulling` ----------------------------------------------------------------------
 
     def next_job(self, worker: Worker) -> Envelope | None:
         """Claim a job for `worker`, or note that it is idle (the worker's lock is held)."""
