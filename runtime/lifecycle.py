@@ -271,7 +271,8 @@ class Lifecycle(Submitter):
             running.discard(self._itself())
             alive.discard(self._itself())
             self.refuse()
-            system.call_on_loop(shutdown.begin)
+            if not system.loop.is_closed():
+                system.call_on_loop(shutdown.begin)
         if system.loop.is_closed():
             shutdown.give_up()
         return shutdown

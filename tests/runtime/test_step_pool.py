@@ -1,0 +1,196 @@
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from understudy import ActorDeadError, Agent, Runtime, Workflow, WorkflowError, step
+from understudy.testing import FakeModel, assert_quiet
+
+if TYPE_CHECKING:
+    from tests.conftest import Gate
+
+pytestmark = pytest.mark.anyio
+
+
+def kill_workers(rt: Runtime) -> int:
+    """Kill every step worker there is, and say how many that were."""
+    workers = [*rt.crew.loop_steps.workers, *rt.crew.thread_steps.workers]
+    for ref in workers:
+        ref.kill()
+    return len(workers)
+
+
+def test_workers_bound_the_steps_of_all_runs(gate: "Gate") -> None:
+    """However many runs there are, at most `workers` async steps are under way; others wait."""
+    flow = Workflow.dag("w", step("all", gate, each="{input}"))
+    with Runtime(workers=3) as rt:
+        runs = [flow.submit([str(n) for n in range(6)], runtime=rt) for _ in range(2)]
+        for arrived in (3, 6, 9, 12):
+            gate.until(arrived=arrived, waiting=3)
+            assert gate.waiting == 3
+            gate.open(count=3)
+        for run in runs:
+            assert run.get(timeout=10).output == ["open"] * 6
+    assert gate.peak == 3
+    assert_quiet(rt)
+
+
+def test_threads_bound_the_blocking_steps() -> None:
+    """At most `threads` functions run at a time, each on a thread of the pool."""
+    lock = threading.Lock()
+    busy = peak = 0
+    together = threading.Barrier(2)
+    names: set[str] = set()
+
+    def work(value: int) -> int:
+        nonlocal busy, peak
+        with lock:
+            busy += 1
+            peak = max(peak, busy)
+            names.add(threading.current_thread().name)
+        together.wait(timeout=10)
+        with lock:
+            busy -= 1
+        return value * 2
+
+    flow = Workflow.dag("w", step("all", work, each="{input}"))
+    with Runtime(name="rt", threads=2) as rt:
+        assert flow.run(list(range(10)), runtime=rt).output == [n * 2 for n in range(10)]
+    assert peak == 2
+    assert names <= {"understudy-rt-steps-1", "understudy-rt-steps-2"}
+    assert_quiet(rt)
+
+
+def test_steps_beyond_every_queue_wait_their_turn(gate: "Gate") -> None:
+    """More runs than the pool's queue holds are slow, never refused."""
+    flow = Workflow.dag("w", step("all", gate, each="{input}"))
+    with Runtime(workers=1) as rt:
+        runs = [flow.submit([str(n) for n in range(64)], runtime=rt) for _ in range(40)]
+        gate.until(waiting=1)
+        for _ in range(40 * 64):
+            gate.until(waiting=1)
+            gate.open()
+        assert all(len(run.get(timeout=20).output) == 64 for run in runs)
+    assert gate.peak == 1
+    assert_quiet(rt)
+
+
+@pytest.mark.parametrize("effects", ["none", "idempotent"])
+def test_a_step_whose_worker_was_killed_is_done_again(gate: "Gate", effects: str) -> None:
+    """What may happen twice is begun again by another worker, and its record says so."""
+    flow = Workflow.dag("w", step("all", gate, each="{input}", effects=effects))  # type: ignore[arg-type]
+    with Runtime() as rt:
+        run = flow.submit(["a", "b", "c"], runtime=rt)
+        gate.until(waiting=3)
+        assert kill_workers(rt) == 3
+        gate.until(arrived=6, waiting=3)
+        assert gate.cancelled == 3
+        gate.open("again", count=3)
+        result = run.get(timeout=10)
+    assert result.output == ["again"] * 3
+    assert result.steps["all[0]"].attempts == 2
+    assert_quiet(rt)
+
+
+def test_an_agent_is_asked_again() -> None:
+    """An agent without tools changes nothing, so its step survives the loss of its worker."""
+    first = threading.Event()
+    go_on = threading.Event()
+
+    async def answer(messages: object) -> str:
+        if not first.is_set():
+            first.set()
+            import asyncio
+
+            await asyncio.get_running_loop().create_future()
+        go_on.set()
+        return "answer"
+
+    flow = Workflow.sequential("w", step("a", Agent(FakeModel(answer))))  # type: ignore[arg-type]
+    with Runtime() as rt:
+        run = flow.submit("?", runtime=rt)
+        assert first.wait(timeout=10)
+        kill_workers(rt)
+        assert go_on.wait(timeout=10)
+        assert run.get(timeout=10).output == "answer"
+    assert_quiet(rt)
+
+
+@pytest.mark.parametrize("effects", [None, "at_most_once"])
+def test_a_step_that_may_not_happen_twice_is_lost(gate: "Gate", effects: str | None) -> None:
+    """Without leave to repeat it, a function whose worker was killed is an error that says so."""
+    flow = Workflow.dag("w", step("a", gate, effects=effects))  # type: ignore[arg-type]
+    with Runtime() as rt:
+        run = flow.submit("x", runtime=rt)
+        gate.until(waiting=1)
+        kill_workers(rt)
+        with pytest.raises(WorkflowError, match="step a failed") as caught:
+            run.get(timeout=10)
+        assert isinstance(caught.value.cause, ActorDeadError)
+        assert "/system/steps" in str(caught.value.cause)
+        assert gate.arrived == 1
+    assert_quiet(rt)
+
+
+def test_a_step_that_kills_its_workers_is_given_up(gate: "Gate") -> None:
+    """After three attempts a step is not begun again, whatever its effects."""
+    flow = Workflow.dag("w", step("a", gate, effects="none"))
+    with Runtime() as rt:
+        run = flow.submit("x", runtime=rt)
+        for attempt in (1, 2, 3):
+            gate.until(arrived=attempt, waiting=1)
+            kill_workers(rt)
+        with pytest.raises(WorkflowError, match="step a failed"):
+            run.get(timeout=10)
+        assert gate.arrived == 3
+    assert_quiet(rt)
+
+
+def test_killed_workers_are_replaced(gate: "Gate") -> None:
+    """Losing workers, idle or busy, does not make the pool smaller."""
+    flow = Workflow.dag("w", step("all", gate, each="{input}", effects="none"))
+    with Runtime(workers=2) as rt:
+        for _ in range(5):
+            run = flow.submit(["a", "b"], runtime=rt)
+            gate.until(waiting=2)
+            gate.open(count=2)
+            run.get(timeout=10)
+            kill_workers(rt)
+        run = flow.submit(["a", "b", "c"], runtime=rt)
+        gate.until(waiting=2)
+        gate.open(count=2)
+        gate.until(waiting=1)
+        gate.open()
+        assert run.get(timeout=10).output == ["open"] * 3
+    assert_quiet(rt)
+
+
+@pytest.mark.unquiet(failures=(SystemExit,))
+def test_a_step_that_exits_ends_neither_thread_nor_process(runtime: Runtime) -> None:
+    """`sys.exit` in a function is that step's failure; the next step finds a worker."""
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    flow = Workflow.sequential("w", step("a", leave))
+    with pytest.raises(WorkflowError, match="step a failed"):
+        flow.run(runtime=runtime)
+    assert Workflow.sequential("w", step("a", lambda: 1)).run(runtime=runtime).output == 1
+
+
+def test_a_cancelled_step_leaves_its_thread_to_the_next(runtime: Runtime) -> None:
+    """A job is not handed to a worker whose thread is still in the one before."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def stuck() -> None:
+        inside.set()
+        assert leave.wait(timeout=10)
+
+    with Runtime(threads=2) as rt:
+        run = Workflow.sequential("w", step("a", stuck)).submit(runtime=rt)
+        assert inside.wait(timeout=10)
+        run.cancel()
+        quick = Workflow.dag("w", step("all", lambda n: n, each="{input}", timeout=1.0))
+        assert quick.run(list(range(20)), runtime=rt).output == list(range(20))
+        leave.set()
+    assert_quiet(rt)
