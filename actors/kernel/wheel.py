@@ -77,18 +77,21 @@ class DeadlineWheel:
             self._bell = self._ring(horizon / 100)
 
     def _ring(self, when: float) -> Bell:
-        import asyncio  # noqa: PLC0415 - the wheel itself knows no loop
+        import asyncio
 
         return self._clock.ring_at(when, self.turn, asyncio.get_running_loop())
 
     def turn(self) -> None:
         """Expire everything whose time has come, then set the bell again."""
-        now = int(self._clock.now() * 100)
+        now = self._clock.now()
         due: list[dict[int, Reply[Any]]] = []
         with self._lock:
-            self._passed = max(self._passed, now)
-            while self._due and self._due[0] <= now:
-                bucket = self._buckets.pop(heapq.heappop(self._due), None)
+            self._passed = max(self._passed, int(now * 100))
+            # As the bell is set: the product may be a hair less than the slot that has rung.
+            while self._due and self._due[0] / 100 <= now:
+                slot = heapq.heappop(self._due)
+                self._passed = max(self._passed, slot)
+                bucket = self._buckets.pop(slot, None)
                 if bucket:
                     due.append(bucket)
             self._horizon, self._bell = None, None

@@ -63,7 +63,7 @@ class Pool:
         self._worker = worker.options(restart="temporary")
         self._options = options
         self._size = options.size
-        self._idle: list[tuple[Worker, float]] = []
+        self._idle: dict[Worker, float] = {}  # since when, the longest first
         self._members: dict[int, Worker] = {}
         self._coming: set[int] = set()  # workers that were woken, or are being made, for a job
         self._hired = 0
@@ -82,7 +82,8 @@ class Pool:
         dispatcher = QueueDispatcher(self.assign, system.dispatchers["loop"])
         cell = self._cell = Queue(system, dispatcher, spec, parent, name)
         cell.accepts = worker.cls.traits.accepts
-        cell.ref = self.ref = Ref(cell)
+        self.ref: Ref[Any] = Ref(cell)  # Any: Ref of no class of the user's
+        cell.ref = self.ref
         system.adopt(cell, parent)
 
     # -- for users --------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class Pool:
                 # Those that are on their way will each claim one.
                 if len(cell.queue) - cell.dead <= len(self._coming):
                     return
-                worker = self._idle.pop()[0] if self._idle else None
+                worker = self._idle.popitem()[0] if self._idle else None
                 if worker is not None:
                     self._coming.add(id(worker))
             if worker is not None:
@@ -263,7 +264,7 @@ class Pool:
         if name == "look":
             self._cell.look()
             return
-        if name == "idle":
+        if name != "backoff":
             self._let_go()
         self.fill()
         self.assign()
@@ -287,7 +288,7 @@ class Pool:
                 return False
             self._count -= 1
             self._coming.discard(id(worker))
-            self._idle = [each for each in self._idle if each[0] is not worker]
+            self._idle.pop(worker, None)
         return True
 
     def _let_go(self) -> None:
@@ -296,9 +297,11 @@ class Pool:
         now = self._system.now()
         with self._cell.lock:
             surplus = self._count - most
-            long_idle = [w for w, since in self._idle if now - since >= IDLE]
-            gone = [w for w, _ in self._idle[: max(0, surplus)]]
-            gone += [w for w in long_idle if w not in gone][: max(0, self._count - len(gone) - least)]
+            long_idle = [w for w, since in self._idle.items() if now - since >= IDLE]
+            gone = list(self._idle)[: max(0, surplus)]
+            gone += [w for w in long_idle if w not in gone][
+                : max(0, self._count - len(gone) - least)
+            ]
             if self._idle and self._count - len(gone) > least:
                 self._ring("idle", IDLE)
         for worker in gone:
@@ -314,11 +317,15 @@ class Pool:
                 return None
             if self._coming:
                 self._coming.discard(id(worker))
-            env = None if self._paused or self._count > self._size[1] else cell.take_locked()
+            surplus = self._count > self._size[1]
+            env = None if self._paused or surplus else cell.take_locked()
+            self._idle.pop(worker, None)  # it may have come by itself
             if env is None:
-                self._idle.append((worker, self._system.now()))
-                if self._count > self._size[0]:
-                    self._ring("idle", 0.0 if self._count > self._size[1] else IDLE)
+                self._idle[worker] = self._system.now()
+                if surplus:  # it leaves at once, also when a bell for idle ones is set
+                    self._ring("surplus", 0.0)
+                elif self._count > self._size[0]:
+                    self._ring("idle", IDLE)
                 if cell.stopping:
                     self._ring("look", 0.0)
             else:

@@ -59,20 +59,23 @@ class Queue(Cell):
         """Only the kernel's own operations run as the pool itself."""
         if self.system_lane:
             return self.system_lane.popleft()
-        if self.queue and self.state == ActorState.STOPPING:
+        jobs = len(self.queue or ()) > self.dead
+        if jobs and self.state == ActorState.STOPPING:
             self.scheduled = False
             return None
         return self.idle_locked()
 
     def take_locked(self) -> Envelope | None:
         """The next job for a worker; it is owed from now on (lock held)."""
-        env = super()._claim_locked() if self.queue else None
-        self.current = None
-        if env is None:
+        if not self.queue:
             return None
-        if env.lane == Lane.SYSTEM:  # the end of a stopping pool is not a worker's to run
-            self.system_lane = self.system_lane or deque()
-            self.system_lane.appendleft(env)
+        # The pool's own operations, its end among them, are not a worker's to run, nor do they keep
+        # it from its job; they are still scheduled when it has claimed one.
+        operations, self.system_lane = self.system_lane, None
+        scheduled = self.scheduled
+        env = super()._claim_locked()
+        self.current, self.system_lane, self.scheduled = None, operations, scheduled
+        if env is None or env.lane == Lane.SYSTEM:
             return None
         if self.deferred is None:
             self.deferred = {}
@@ -95,7 +98,7 @@ class Queue(Cell):
                 return False
             env.cell = self
             if env.reply is not None:
-                if env.reply._state != PENDING:
+                if env.reply.done:
                     self.cancelled += 1
                     return False
                 env.reply.work = QUEUED
@@ -220,10 +223,10 @@ class Worker(Cell):
         return env.lane == Lane.JOB
 
     def _count_locked(self, env: Envelope, state: int) -> None:
-        reached = PENDING if env.reply is None else env.reply._state
+        reached = PENDING if env.reply is None else env.reply._state  # noqa: SLF001
         if reached == EXPIRED:
             self.expired += 1
-        elif reached == CANCELLED or state == CANCELLED:
+        elif CANCELLED in (reached, state):
             self.cancelled += 1
         elif state == DONE:
             self.handled += 1
