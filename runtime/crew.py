@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,9 +19,11 @@ from understudy.actors.kernel.origins import trace_in_hand, under
 from understudy.actors.kernel.ref import INFINITE
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.kernel.system import ActorSystem
+from understudy.actors.limiters.directory import LimiterDirectory
 from understudy.actors.models.directory import Defaults, ModelDirectory
 from understudy.messages.agents import AgentSpec, Result, RunAgent
 from understudy.messages.envelope import Origin
+from understudy.messages.limits import Limit
 from understudy.messages.workflows import RunStep, RunWorkflow, WorkflowResult, WorkflowSpec
 from understudy.runtime.pool.options import PoolOptions
 from understudy.runtime.pool.pool import Pool
@@ -46,6 +48,7 @@ class Crew:
         transport: makes the HTTP transport when the first provider needs it.
         workers, threads: bounds of the step workers on the loop and on threads.
         max_runs: agent runs at a time.
+        limits: by pattern of `provider:model`.
     """
 
     def __init__(
@@ -57,10 +60,18 @@ class Crew:
         workers: int,
         threads: int,
         max_runs: int,
+        limits: Mapping[str, Limit],
     ) -> None:
         self.system = system
+        self.limiters = LimiterDirectory(system, limits)
         self.models = ModelDirectory(
-            system, defaults=defaults, transport=transport, environ=os.environ
+            system,
+            defaults=defaults,
+            limiter_for=lambda provider, account, remote: self.limiters.of(
+                provider, account, remote=remote
+            ),
+            transport=transport,
+            environ=os.environ,
         )
         self.troupe = Troupe(system, self.models, max_runs)
         self.loop_steps = _step_pool(system, "steps", child(LoopWorker, self), workers)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from _thread import get_ident
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -31,6 +31,7 @@ from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.models.directory import Defaults
 from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError, WouldDeadlockError
+from understudy.messages.limits import Limit
 from understudy.runtime.casting import Casting
 from understudy.runtime.config.schema import Config
 from understudy.runtime.crew import Crew
@@ -54,6 +55,8 @@ class Runtime(Lifecycle, Casting):
         workers: step workers on the loop, at most.
         threads: threads for each class of blocking work, at most.
         max_runs: agent runs at a time.
+        limits: what may be asked of accounts, by pattern: `{"openai:*": Limit(...)}`; the first
+            that matches `provider:model` counts.
         shutdown: seconds that leaving the block may take.
         clock, transport, seed: ports: time, the HTTP transport, the seed of random numbers.
     """
@@ -66,6 +69,7 @@ class Runtime(Lifecycle, Casting):
         workers: int | None = None,
         threads: int | None = None,
         max_runs: int | None = None,
+        limits: Mapping[str, Limit] | None = None,
         shutdown: float | None = None,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -75,6 +79,7 @@ class Runtime(Lifecycle, Casting):
         sizes = self.config.runtime
         self._workers = sizes.workers if workers is None else workers
         self._threads = sizes.threads if threads is None else threads
+        self._limits = {**self.config.limits, **(limits or {})}
         self._max_runs = sizes.max_runs if max_runs is None else max_runs
         for option in ("workers", "threads", "max_runs"):
             if getattr(self, f"_{option}") < 1:
@@ -134,7 +139,7 @@ class Runtime(Lifecycle, Casting):
             future.cancel()  # Ctrl-C, or no thread to spare: nobody waits any more
             raise
 
-    # -- private: see `Lifecycle` ------------------------------------------------------------------------
+    # -- private: see `Lifecycle` ------------------------------------------------------------------
 
     def _itself(self) -> Runtime:
         return self
@@ -166,6 +171,7 @@ class Runtime(Lifecycle, Casting):
             workers=self._workers,
             threads=self._threads,
             max_runs=self._max_runs,
+            limits=self._limits,
         )
 
     def _make_threads(self, bulkhead: str) -> ThreadsDispatcher:

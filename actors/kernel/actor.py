@@ -106,7 +106,7 @@ class Actor(PykkaActor):
 
     @property
     def actor_ref(self) -> Ref[Any]:  # type: ignore[override]
-        """pykka's name for `ref`."""
+        """Pykka's name for `ref`."""
         return self._cell.ref
 
     @property
@@ -132,7 +132,7 @@ class Actor(PykkaActor):
         self, message: Any, *, after: float | None = None, every: float | None = None
     ) -> Timer:
         """Send `message` to oneself after some seconds, or every so many; ends with this life."""
-        from understudy.actors.kernel.timers import start_timer  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.timers import start_timer
 
         return start_timer(self._cell, message, after=after, every=every)
 
@@ -152,18 +152,25 @@ class Actor(PykkaActor):
 
     def defer(self) -> Deferred:
         """Take the answer of the message in hand out of the handler, to be given later."""
-        from understudy.actors.kernel.deferred import defer  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.deferred import defer
 
         return defer(self._cell, self.max_outstanding)
 
-    def background(self, work: Coroutine[Any, Any, Any], *, then: Callable[[Outcome], Any]) -> None:
+    def background(
+        self,
+        work: Coroutine[Any, Any, Any],
+        *,
+        then: Callable[[Outcome], Any],
+        of: Deferred | None = None,
+    ) -> None:
         """Run a coroutine beside the handlers; `then(outcome)` comes back as a message to oneself.
 
-        It carries deadline, cancellation and trace of the message in hand and ends with this life.
+        It carries deadline, cancellation and trace of the message in hand, or of the message whose
+        answer is deferred as `of`, and ends with this life.
         """
-        from understudy.actors.kernel.deferred import background  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.deferred import background
 
-        background(self._cell, work, then, self.max_outstanding)
+        background(self._cell, work, then, self.max_outstanding, of)
 
     def stop(self) -> None:
         """End after what has been accepted; a permanent child of a supervisor starts again then."""
@@ -179,7 +186,7 @@ class ActorContext:
     __slots__ = ("_cell", "_hand")
 
     def __init__(self, cell: Cell) -> None:
-        from understudy.actors.kernel.context import in_hand  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.context import in_hand
 
         self._cell = cell
         self._hand = in_hand.get()
@@ -220,7 +227,7 @@ class ActorContext:
 
     def bind(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap `fn` for a raw thread, so that what it sends inherits from the message in hand."""
-        from understudy.actors.kernel.context import bind  # noqa: PLC0415 - import cycle
+        from understudy.actors.kernel.context import bind
 
         return bind(fn)
 

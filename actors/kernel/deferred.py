@@ -90,7 +90,7 @@ class Background:
             outcome = Outcome(value=await work)
         except asyncio.CancelledError:
             outcome = Outcome(error=RunCancelledError(f"cancelled in {self._cell.path}"))
-        except BaseException as error:  # noqa: BLE001 - the outcome goes to the actor as a message
+        except BaseException as error:
             outcome = Outcome(error=error)
         self._finish(outcome)
 
@@ -122,11 +122,15 @@ def defer(cell: Cell, bound: int) -> Deferred:
 
 
 def background(
-    cell: Cell, work: Coroutine[Any, Any, Any], then: Callable[[Outcome], Any], bound: int
+    cell: Cell,
+    work: Coroutine[Any, Any, Any],
+    then: Callable[[Outcome], Any],
+    bound: int,
+    of: Deferred | None = None,
 ) -> None:
     """See `Actor.background`."""
     try:
-        hand = in_hand.get()
+        hand = in_hand.get() if of is None else of.envelope
         if cell.background is None:
             cell.background = {}
         if len(cell.background) >= bound:

@@ -53,6 +53,8 @@ class ModelDirectory:
     Args:
         system: where the actors live.
         defaults: `[llm]`.
+        limiter_for: the limiters of a provider's account; the last argument says whether it is
+            called over the network.
         transport: makes the shared transport, when the first provider needs it.
         environ: where `env:NAME` and the usual variables are looked up.
     """
@@ -62,11 +64,13 @@ class ModelDirectory:
         system: ActorSystem,
         *,
         defaults: Defaults,
+        limiter_for: Callable[[str, str, bool], Callable[[str], Ref[Any] | None]],
         transport: Callable[[], httpx.AsyncBaseTransport],
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._system = system
         self.defaults = defaults
+        self._limiter_for = limiter_for
         self._make_transport = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._environ = environ
@@ -74,7 +78,7 @@ class ModelDirectory:
         self._actors: dict[tuple[Any, ...], Ref[Any]] = {}  # Any: Ref of ModelActor
         self._numbers = itertools.count(1)
         branch = ChildSpec(cls=Guardian, name="models")
-        self._branch = system.spawn(branch, parent=system.infrastructure).get()._cell
+        self._branch: Ref[Guardian] = system.spawn(branch, parent=system.infrastructure).get()
 
     def find(self, spec: AgentSpec) -> Served:
         """The actor for `spec`.
@@ -107,7 +111,8 @@ class ModelDirectory:
         if not all(hasattr(model, part) for part in ("name", "complete", "stream", "aclose")):
             msg = f"{model!r} is not a model: pass 'provider:model' or an object like FakeModel"
             raise ConfigError(msg)
-        return Served(self._spawn(model, ("object", id(model))), model.name, model.name)
+        ref = self._spawn(model, ("object", id(model)), remote=False)
+        return Served(ref, model.name, model.name)
 
     def _named(self, name: str, spec: AgentSpec) -> Served:
         provider, colon, model = name.partition(":")
@@ -125,7 +130,7 @@ class ModelDirectory:
         if ref is None:
             if self._transport is None:
                 self._transport = self._make_transport()
-            ref = self._spawn(entry.factory(settings, self._transport), key)
+            ref = self._spawn(entry.factory(settings, self._transport), key, remote=True)
         return Served(ref, model, provider)
 
     def _key(self, entry: ProviderEntry, spec: AgentSpec) -> Secret | None:
@@ -149,11 +154,20 @@ class ModelDirectory:
                 self._child(child(ExtractiveWorker), "extractive")
                 for _ in range(max(1, min(4, os.cpu_count() or 1)))
             ]
-            ref = self._spawn(LocalModel(workers), (LOCAL,))
+            ref = self._spawn(LocalModel(workers), (LOCAL,), remote=False)
         return ref
 
-    def _spawn(self, provider: Any, key: tuple[Any, ...]) -> Ref[Any]:  # Any: a Provider
-        ref = self._child(child(ModelActor, provider), provider.name)
+    def _spawn(
+        self,
+        provider: Any,  # Any: a Provider
+        key: tuple[Any, ...],  # Any: what tells accounts apart
+        *,
+        remote: bool,
+    ) -> Ref[Any]:  # Any: Ref of ModelActor
+        same = [other for other in self._actors if other[0] == key[0]]
+        account = f"account {len(same) + 1}" if same and remote else ""
+        limiters = self._limiter_for(provider.name, account, remote)
+        ref = self._child(child(ModelActor, provider, limiters), provider.name)
         self._actors[key] = ref
         return ref
 
@@ -165,4 +179,4 @@ class ModelDirectory:
         # Senders wait: how many runs there may be at a time is decided before they get here.
         mailbox = MailboxOptions(overflow=Overflow.WAIT)
         named = spec.options(name=f"{name}-{next(self._numbers)}", mailbox=mailbox)
-        return self._system.spawn(named, parent=self._branch).get()
+        return self._system.spawn(named, parent=self._branch.cell).get()

@@ -3,22 +3,42 @@
 It serves any number of calls at a time: each runs in the background over the provider, and is
 answered when it comes back. A call that nobody waits for any more is cancelled, and with it the
 socket. A failing call is the caller's answer, never the actor's failure.
+
+It is the one owner of a model call's failures: what may help is tried again (see `rules.retries`),
+as a message to itself and never as a sleep, within the caller's deadline and a budget for all
+callers; an error that leaves here says how often it was tried and is not to be retried by anybody
+else. Nothing is tried again once text was delivered. Where a limiter is set, every attempt has a
+permit of its own, and tells how it ended.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.deferred import Deferred
-from understudy.actors.models.provider import Provider, TextPiece
+from understudy.actors.kernel.ref import Ref
+from understudy.actors.models.permits import Permits
+from understudy.actors.models.provider import Embedder, Provider, TextPiece
+from understudy.actors.rules.retries import RetryBudget, RetryPolicy, retry_delay
 from understudy.messages.control import Outcome
-from understudy.messages.errors import OverloadedError, ResponseError
-from understudy.messages.models import Complete, CompleteStream, Completion
+from understudy.messages.errors import (
+    BadRequestError,
+    ModelError,
+    OverloadedError,
+    ResponseError,
+    UnderstudyError,
+    to_wire,
+)
+from understudy.messages.events import ModelRetried
+from understudy.messages.models import Complete, CompleteStream, Completion, Embed, Embeddings
+
+Request = Complete | CompleteStream | Embed
 
 
 class TextSink(Protocol):
@@ -29,41 +49,87 @@ class TextSink(Protocol):
         ...
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """A call has come back (from the actor to itself)."""
+class Call(msgspec.Struct):
+    """A call under way: who waits for it, what it asks, how often it was tried."""
 
     deferred: Deferred
+    request: Request
+    attempts: int = 0
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """An attempt has come back (from the actor to itself)."""
+
+    call: Call
     outcome: Outcome
 
 
+class Again(msgspec.Struct, frozen=True):
+    """It is time for the next attempt (from the actor to itself)."""
+
+    call: Call
+
+
 class ModelActor(Actor):
-    """Calls `provider`; replies with a `Completion`."""
+    """Calls `provider`; replies with a `Completion`, or `Embeddings`.
+
+    Args:
+        provider: who is called.
+        limiter_for: the limiter of a model's name, or None where there is none.
+        policy: how often a call is tried.
+    """
 
     expects = (OverloadedError,)
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        limiter_for: Callable[[str], Ref[Any] | None] = lambda _: None,  # Any: Ref of a limiter
+        policy: RetryPolicy | None = None,
+    ) -> None:
         self._provider = provider
+        self._permits = Permits(limiter_for)
+        self._policy = policy or RetryPolicy()
+        self._budget = RetryBudget()
 
-    async def on_receive(self, message: Complete | CompleteStream | Answered) -> None:
-        """Start a call in the background, or answer one that has come back."""
+    async def on_receive(self, message: Request | Answered | Again) -> None:
+        """Begin a call, answer one that has come back, or try one again."""
         if isinstance(message, Answered):
-            error = message.outcome.error
-            if error is None:
-                message.deferred.set(message.outcome.value)
-            else:
-                message.deferred.set_exception(error)
-            return
-        context, then = self.context, partial(Answered, self.defer())
-        left = None if context.deadline is None else context.deadline - context.now()
-        if isinstance(message, Complete):
-            work = self._provider.complete(message, timeout=left)
+            self._came_back(message.call, message.outcome)
+        elif isinstance(message, Again):
+            if not message.call.deferred.done:
+                self._begin(message.call)
         else:
-            work = self._stream(message, left)
-        self.background(work, then=then)
+            self._budget.called()
+            self._begin(Call(self.defer(), message))
 
     async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
         """Let go of the provider."""
         await self._provider.aclose()
+
+    # -- one attempt -------------------------------------------------------------------------------
+
+    def _begin(self, call: Call) -> None:
+        call.attempts += 1
+        then = partial(Answered, call)
+        self.background(self._attempt(call), then=then, of=call.deferred)
+
+    async def _attempt(self, call: Call) -> Completion | Embeddings:
+        request = call.request
+        asked = request.request if isinstance(request, CompleteStream) else request
+        async with self._permits.of(asked) as permit:
+            deadline = call.deferred.envelope.deadline
+            left = None if deadline is None else deadline - self._cell.system.now()
+            if isinstance(request, Complete):
+                answer: Completion | Embeddings = await self._provider.complete(
+                    request, timeout=left
+                )
+            elif isinstance(request, CompleteStream):
+                answer = await self._stream(request, left)
+            else:
+                answer = await self._embedder(request.model).embed(request, timeout=left)
+            permit.used(answer)
+            return answer
 
     async def _stream(self, message: CompleteStream, left: float | None) -> Completion:
         sink: TextSink = message.sink
@@ -76,3 +142,58 @@ class ModelActor(Actor):
         name = self._provider.name
         msg = f"{name} ended a stream of {message.request.model} without its completion"
         raise ResponseError(msg, provider=name, model=message.request.model)
+
+    def _embedder(self, model: str) -> Embedder:
+        provider = self._provider
+        if isinstance(provider, Embedder):
+            return provider
+        msg = f"{provider.name} makes no embeddings; use openai, gemini or ollama for that"
+        raise BadRequestError(msg, provider=provider.name, model=model)
+
+    # -- its end -----------------------------------------------------------------------------------
+
+    def _came_back(self, call: Call, outcome: Outcome) -> None:
+        error = outcome.error
+        if error is None:
+            answer = outcome.value
+            if isinstance(answer, Completion) and call.attempts > 1:
+                attempts = answer.attempts + call.attempts - 1
+                answer = msgspec.structs.replace(answer, attempts=attempts)
+            call.deferred.set(answer)
+            return
+        delay = self._delay(call, error)
+        if delay is None:
+            if isinstance(error, UnderstudyError):
+                error.attempts, error.retryable = call.attempts, False
+            call.deferred.set_exception(error)
+            return
+        self._tell_retried(call, error, delay)
+        self.timer(Again(call), after=delay)
+
+    def _delay(self, call: Call, error: BaseException) -> float | None:
+        """Seconds until the next attempt, or None when there is none."""
+        if not isinstance(error, ModelError) or not error.retryable or call.deferred.done:
+            return None
+        draw = self._cell.system.random.random()
+        delay = retry_delay(self._policy, call.attempts, draw, error.retry_after)
+        deadline = call.deferred.envelope.deadline
+        if delay is None or (deadline is not None and self._cell.system.now() + delay >= deadline):
+            return None
+        return delay if self._budget.spend() else None
+
+    def _tell_retried(self, call: Call, error: BaseException, delay: float) -> None:
+        system = self._cell.system
+        if not system.events.wants(ModelRetried):
+            return
+        request = call.request
+        asked = request.request if isinstance(request, CompleteStream) else request
+        system.events.publish(
+            ModelRetried(
+                at=system.clock.wall(),
+                provider=self._provider.name,
+                model=asked.model,
+                attempt=call.attempts + 1,
+                delay=delay,
+                error=to_wire(error),
+            )
+        )

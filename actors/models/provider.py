@@ -9,13 +9,13 @@ of calls at once, and the policies (retry, limits, breaker) have one owner above
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import msgspec
 
 from understudy.messages.errors import ConfigError
-from understudy.messages.models import Complete, Completion
+from understudy.messages.models import Complete, Completion, Embed, Embeddings
 from understudy.messages.secrets import Secret
 
 
@@ -89,6 +89,20 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Let go of what the provider itself opened. The transport belongs to whoever made it."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A provider that makes embeddings too."""
+
+    async def embed(self, request: Embed, *, timeout: float | None = None) -> Embeddings:
+        """The vectors of some texts, in order.
+
+        Raises:
+            ModelError: the leaf that says what went wrong.
+            DeadlineExceededError: `timeout` seconds have passed.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from understudy.messages.agents import AgentSpec
 from understudy.messages.errors import ConfigError
+from understudy.messages.limits import Limit
 from understudy.messages.secrets import Secret
 from understudy.runtime.config.check import GraphCheck, check_graphs, check_references
 from understudy.runtime.config.environment import apply_code, apply_environment
@@ -113,6 +114,7 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
     return Config(
         llm=LlmConfig(**values["llm"]),
         runtime=RuntimeConfig(**values["runtime"]),
+        limits={name: Limit(**limit) for name, limit in values["limits"].items()},
         agents={name: AgentSpec(name=name, **agent) for name, agent in values["agents"].items()},
         workflows={
             name: WorkflowConfig(

@@ -20,6 +20,7 @@ from understudy.runtime.config.problems import Problems, shown, suggestion
 from understudy.runtime.config.schema import (
     AgentConfig,
     Duration,
+    LimitConfig,
     LlmConfig,
     RuntimeConfig,
     StepConfig,
@@ -28,7 +29,11 @@ from understudy.runtime.config.schema import (
 
 Values = dict[str, Any]  # Any: of whatever type the field of the same name has
 SECTIONS: dict[str, type[msgspec.Struct]] = {"llm": LlmConfig, "runtime": RuntimeConfig}
-FAMILIES: dict[str, type[msgspec.Struct]] = {"agents": AgentConfig, "workflows": WorkflowConfig}
+FAMILIES: dict[str, type[msgspec.Struct]] = {
+    "agents": AgentConfig,
+    "workflows": WorkflowConfig,
+    "limits": LimitConfig,
+}
 
 
 def read_document(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from understudy.messages.agents import AgentSpec, ApiKey
+from understudy.messages.limits import Limit
 from understudy.messages.workflows import Effects, Mode, OnError
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -88,6 +89,20 @@ class WorkflowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     timeout: Duration | None = None
 
 
+Rate = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class LimitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[limits."provider:model"]`: what may be asked of an account; see `Limit`."""
+
+    requests_per_second: Rate | None = None
+    requests_per_minute: Rate | None = None
+    tokens_per_minute: Rate | None = None
+    input_tokens_per_minute: Rate | None = None
+    output_tokens_per_minute: Rate | None = None
+    max_concurrent: Count | None = None
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is configured.
 
@@ -100,4 +115,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     runtime: RuntimeConfig = RuntimeConfig()
     agents: dict[str, AgentSpec] = {}
     workflows: dict[str, WorkflowConfig] = {}
+    limits: dict[str, Limit] = {}
     origins: dict[str, str] = {}

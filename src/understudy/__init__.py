@@ -82,6 +82,7 @@ if TYPE_CHECKING:
         StepDispatched,
         StepFailed,
     )
+    from understudy.messages.limits import Limit, LimiterStats
     from understudy.messages.secrets import Secret
     from understudy.messages.workflows import StepRecord, StepSpec, WorkflowResult, WorkflowSpec
     from understudy.runtime.agent import Agent
@@ -121,6 +122,8 @@ __all__ = [
     "Directive",
     "Event",
     "Ledger",
+    "Limit",
+    "LimiterStats",
     "MailboxFullError",
     "MailboxOptions",
     "MailboxStats",
@@ -239,6 +242,7 @@ _HOMES = {
         "StepDispatched",
         "StepFailed",
     ],
+    "messages.limits": ["Limit", "LimiterStats"],
     "messages.secrets": ["Secret"],
     "messages.workflows": ["StepRecord", "StepSpec", "WorkflowResult", "WorkflowSpec"],
     "runtime.agent": ["Agent"],

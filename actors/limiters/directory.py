@@ -1,0 +1,85 @@
+"""Which limiter keeps which model.
+
+A runtime's limits are given by pattern (`"openai:*"`, `"anthropic:claude-*"`); the first that matches
+counts, and everything that matches it on one account shares one limiter. An account on a provider of
+the network always has one, if only for its gate and its breaker; a model in this process has none
+unless a pattern names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
+from understudy.actors.kernel.ref import Ref
+from understudy.actors.kernel.system import ActorSystem, Guardian
+from understudy.actors.limiters.limiter import LimiterActor
+from understudy.messages.errors import ConfigError
+from understudy.messages.limits import Limit
+
+
+class LimiterDirectory:
+    """Finds, and makes when first needed, the limiter of a model.
+
+    Args:
+        system: where the limiters live, under `/system/limiters`.
+        limits: by pattern of `provider:model`.
+
+    Raises:
+        ConfigError: a pattern without a colon, or a limit that is none.
+    """
+
+    def __init__(self, system: ActorSystem, limits: Mapping[str, Limit]) -> None:
+        for pattern, limit in limits.items():
+            if ":" not in pattern:
+                msg = f"limits={{{pattern!r}: ...}}: write it as 'provider:model', such as 'openai:*'"
+                raise ConfigError(msg)
+            if not isinstance(limit, Limit):
+                msg = f"limits={{{pattern!r}: {limit!r}}}: give a Limit(...)"
+                raise ConfigError(msg)
+        self._system = system
+        self._limits = dict(limits)
+        self._made: dict[tuple[str, str], Ref[Any]] = {}  # Any: Ref of LimiterActor
+        branch = ChildSpec(cls=Guardian, name="limiters")
+        self._branch = system.spawn(branch, parent=system.infrastructure).get().cell
+
+    def of(
+        self, provider: str, account: str, *, remote: bool
+    ) -> Callable[[str], Ref[Any] | None]:  # Any: Ref of LimiterActor
+        """A function from a model's name to its limiter.
+
+        Args:
+            provider: the name before the colon.
+            account: tells apart the accounts at one provider; never a key.
+            remote: whether it is called over the network.
+        """
+        known: dict[str, Ref[Any] | None] = {}  # Any: Ref of LimiterActor
+
+        def limiter_for(model: str) -> Ref[Any] | None:  # Any: Ref of LimiterActor
+            ref = known.get(model)
+            if ref is None and model not in known:
+                ref = known[model] = self._find(f"{provider}:{model}", account, remote=remote)
+            return ref
+
+        return limiter_for
+
+    def _find(
+        self, name: str, account: str, *, remote: bool
+    ) -> Ref[Any] | None:  # Any: Ref of LimiterActor
+        pattern = next((each for each in self._limits if fnmatchcase(name, each)), None)
+        if pattern is None:
+            if not remote:
+                return None
+            pattern = f"{name.partition(':')[0]}:*"
+        ref = self._made.get((pattern, account))
+        if ref is None or not ref.is_alive():
+            limit = self._limits.get(pattern, Limit())
+            label = pattern if not account else f"{pattern} ({account})"
+            spec = child(LimiterActor, label, limit).options(
+                mailbox=MailboxOptions(capacity=2 * limit.queue)
+            )
+            ref = self._system.spawn(spec, parent=self._branch).get()
+            self._made[pattern, account] = ref
+        return ref
