@@ -18,7 +18,7 @@ import tomllib
 Path = tuple[str | int, ...]
 
 _SPACE = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
-_KEY = re.compile(r"""[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|'([^']*+)'|([\w-]++))[ \t]*+(\.?)""")
+_KEY = re.compile(r"""[ \t]*+(?:"((?:[^"\\\n]|\\.)*+)"|'([^'\n]*+)'|([\w-]++))[ \t]*+(\.?)""")
 _STRING = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+"{3,5}'
     r"|'''(?:[^']|'(?!''))*+'{3,5}"
@@ -46,7 +46,8 @@ class Lines:
 def locate(text: str) -> Lines:
     """Find the line of everything in a valid TOML text; linear in its length."""
     scanner = _Scanner(text)
-    with contextlib.suppress(_LostError):  # what was found so far is still right
+    # What was found so far is still right.
+    with contextlib.suppress(_LostError, tomllib.TOMLDecodeError):
         scanner.document()
     return Lines(scanner.found)
 

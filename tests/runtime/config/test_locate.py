@@ -5,7 +5,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from understudy.runtime.config.locate import Path, locate
@@ -159,6 +159,8 @@ def test_any_document_written_a_key_a_line_is_found(document: dict[str, dict[str
         assert found.line(path) == expected[path[:2]]
 
 
+@example('"\n"')
+@example('"\\x" = 1')
 @given(st.text(alphabet="[]{}=.,\"'#\\ \nab1", max_size=40))
 def test_it_never_fails(text: str) -> None:
     """Also a text that is not TOML is walked to where it makes sense."""
