@@ -164,7 +164,7 @@ class Casting(ABC):
             )
             raise WouldDeadlockError(msg)
 
-    def _pool(
+    def _pool(  # noqa: PLR0917 - the two spellings share it
         self,
         name: str,
         worker: ChildSpec | type[Actor],
@@ -188,7 +188,7 @@ class Casting(ABC):
         return PoolHandle(pool, queue), pool.fill()
 
     def tree(self) -> ActorNode:
-        """All actors as one frozen struct: states, mailboxes, what each is doing. `print` draws it."""
+        """All actors as one struct: states, mailboxes, what each is doing; `print` draws it."""
         system = self.system
         roots = (system.user.node(), system.infrastructure.node())
         return ActorNode(

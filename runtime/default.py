@@ -1,8 +1,8 @@
 """The process default: for scripts and notebooks that make no Runtime of their own.
 
-The one exception to "no globals, no atexit": one variable, made at the first run that finds no other
-runtime, with one `atexit` hook registered then (cancel, 2 s). A program that makes its own Runtime
-never gets it.
+The one exception to "no globals, no atexit": one variable, made at the first run that finds no
+other runtime, with one `atexit` hook registered then (cancel, 2 s). A program that makes its own
+Runtime never gets it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def default_exists() -> bool:
 
 def stop_default() -> None:
     """End the default runtime, if there is one: cancel, and wait at most 2 s."""
-    global _default  # noqa: PLW0603 - the one global, see above
+    global _default
     with _lock:
         runtime, _default = _default, None
     if runtime is not None and runtime.is_running:

@@ -1,9 +1,9 @@
 """The event bus: facts for those who subscribed, and nothing for nobody.
 
 A publisher asks `wants` first, so an event without a subscriber is never built. Callbacks run in
-order on one thread of the bus, which is made at the first subscription, from a bounded queue: a slow
-subscriber loses the oldest events (counted), never slows an actor down. An async callback becomes a
-task on the runtime's loop, begun in order. What a callback raises is logged.
+order on one thread of the bus, which is made at the first subscription, from a bounded queue: a
+slow subscriber loses the oldest events (counted), never slows an actor down. An async callback
+becomes a task on the runtime's loop, begun in order. What a callback raises is logged.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class EventBus:
         self._loop = loop
 
     def subscribe(self, kind: type[E], callback: Callable[[E], object]) -> Subscription:
-        """Call `callback(event)` for every event of `kind` or of a subclass, on the bus's thread."""
+        """Call `callback(event)` for events of `kind` or a subclass of it, on the bus's thread."""
         subscription = Subscription(self, kind, callback)
         with self._changed:
             self._subscriptions = (*self._subscriptions, subscription)

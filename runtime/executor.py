@@ -1,9 +1,9 @@
 """The run actor: one run of a workflow.
 
 It interprets a pure `Plan`: what may start goes to a worker, what comes back is a message. It never
-waits in a handler, so a run answers a cancel at once, and a nested workflow is just another run that
-holds no worker while its own steps work. When the run ends, everything that is still under way is
-cancelled, and the record says so.
+waits in a handler, so a run answers a cancel at once, and a nested workflow is just another run
+that holds no worker while its own steps work. When the run ends, everything that is still under way
+is cancelled, and the record says so.
 """
 
 from __future__ import annotations

@@ -68,10 +68,12 @@ def _check_step(spec: WorkflowSpec, step: StepSpec, names: list[str]) -> Iterabl
     for other in step.after:
         if other not in names:
             yield f"{here} waits for {other!r}, which is not a step{_hint(other, names)}"
-    if not isinstance(step.target, (AgentSpec, WorkflowSpec, FunctionRef)) and not callable(
-        step.target
-    ):
-        yield f"{here}: {step.target!r} is no agent, function or workflow"
+    yield from _check_bounds(step, here)
+    yield from _check_placeholders(spec, step, names)
+    yield from _check_target(step.target, here)
+
+
+def _check_bounds(step: StepSpec, here: str) -> Iterable[str]:
     if step.max_concurrent is not None:
         if step.each is None:
             yield f"{here} has max_concurrent= but no each="
@@ -79,10 +81,14 @@ def _check_step(spec: WorkflowSpec, step: StepSpec, names: list[str]) -> Iterabl
             yield f"{here}: max_concurrent={step.max_concurrent}, at least 1 is needed"
     if step.timeout is not None and step.timeout <= 0:
         yield f"{here}: timeout={step.timeout}, more than 0 seconds are needed"
-    yield from _check_placeholders(spec, step, names)
-    if isinstance(step.target, WorkflowSpec):
-        for problem in check_workflow(step.target):
+
+
+def _check_target(target: object, here: str) -> Iterable[str]:
+    if isinstance(target, WorkflowSpec):
+        for problem in check_workflow(target):
             yield f"{here}: {problem}"
+    elif not isinstance(target, (AgentSpec, FunctionRef)) and not callable(target):
+        yield f"{here}: {target!r} is no agent, function or workflow"
 
 
 def _check_placeholders(spec: WorkflowSpec, step: StepSpec, names: list[str]) -> Iterable[str]:

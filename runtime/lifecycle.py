@@ -52,7 +52,7 @@ class Lifecycle(Submitter):
         self._token: Token[Runtime | None] | None = None
         self._hosted = False
 
-    # -- what a Runtime fills in ---------------------------------------------------------------------
+    # -- what a Runtime fills in -------------------------------------------------------------------
 
     @abstractmethod
     def _make_system(
@@ -68,7 +68,7 @@ class Lifecycle(Submitter):
     def _itself(self) -> Runtime:
         """This, as what it is."""
 
-    # -- looking ---------------------------------------------------------------------------------------
+    # -- looking -----------------------------------------------------------------------------------
 
     @property
     def is_running(self) -> bool:
@@ -113,7 +113,7 @@ class Lifecycle(Submitter):
             raise RuntimeStoppedError(f"runtime {self.name!r} has not been started")
         return self._crew
 
-    # -- starting --------------------------------------------------------------------------------------
+    # -- starting ----------------------------------------------------------------------------------
 
     def start(self, *, default: bool = False) -> None:
         """Start on a loop in a daemon thread of its own; `with` does it for you.
@@ -169,7 +169,7 @@ class Lifecycle(Submitter):
             shutdown = self._begin_shutdown(LEAVING, drain=False)
         await _see_through(shutdown)
 
-    # -- stopping --------------------------------------------------------------------------------------
+    # -- stopping ----------------------------------------------------------------------------------
 
     def stop(self, timeout: float | None = None, *, drain: bool = True) -> ShutdownReport:
         """Shut down and report; blocks. A second call with a shorter timeout shortens the first.
@@ -195,7 +195,7 @@ class Lifecycle(Submitter):
         shutdown = self._begin_shutdown(timeout, drain=drain)
         return await asyncio.shield(asyncio.wrap_future(shutdown.future))
 
-    # -- private ---------------------------------------------------------------------------------------
+    # -- private -----------------------------------------------------------------------------------
 
     def _check_fresh(self) -> None:
         if self._system is not None:

@@ -28,6 +28,8 @@ from understudy.messages.workflows import (
 from understudy.runtime.graph import dependencies
 from understudy.runtime.template import as_text, render
 
+_NONE = Usage()
+
 
 class Launch(msgspec.Struct, frozen=True):
     """Start this: one step, or one item of a step with `each`."""
@@ -84,7 +86,7 @@ class Plan:
         self._running: dict[str, tuple[str, int, float]] = {}
         self._open = len(self._steps)
 
-    # -- what the run actor calls --------------------------------------------------------------------
+    # -- what the run actor calls ------------------------------------------------------------------
 
     def launches(self, now: float) -> list[Launch]:
         """What may start now; each is returned once."""
@@ -113,7 +115,7 @@ class Plan:
         *,
         output: Any = None,  # Any: what the step gave
         error: BaseException | None = None,
-        usage: Usage = Usage(),
+        usage: Usage = _NONE,
         attempts: int = 1,
     ) -> None:
         """A launch has come back."""
@@ -192,7 +194,7 @@ class Plan:
             behind = [other for other in self._after[name] if other in ended]
         return tuple(reversed(path))
 
-    # -- private ---------------------------------------------------------------------------------------
+    # -- private -----------------------------------------------------------------------------------
 
     def _break_off(self, name: str, progress: _Progress, now: float, why: str) -> None:
         """A step with `each` ends before its items do: the rest is skipped."""

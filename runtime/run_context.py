@@ -51,7 +51,9 @@ class RunContext:
 
     def get(self, key: str, default: Any = None) -> Any:  # Any: what steps store and give
         """As `[key]`, or `default` where there is nothing."""
-        return self[key] if key in self else default
+        if key in self._values:
+            return self._values[key]
+        return self._outputs.get(key, default)
 
     def update(self, key: str, change: Callable[[Any], Any]) -> Any:  # Any: what steps store
         """Store `change(value or None)` and return it, as one atomic step."""

@@ -1,7 +1,7 @@
 """`Run`: a run that was submitted.
 
-A handle to wait for, to look at, or to cancel. Awaiting it does not own it: cancelling the task that
-awaits a `Run` leaves the run alone (cancelling one that awaits `arun` does not).
+A handle to wait for, to look at, or to cancel. Awaiting it does not own it: cancelling the task
+that awaits a `Run` leaves the run alone (cancelling one that awaits `arun` does not).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Shutting down: in order, with one total deadline, and a report.
 
-Dependants first: new runs are refused, open runs finish while everything they use still serves them,
-then user actors drain right to left, then the infrastructure, then sockets, threads and the loop.
-Until 70 % of the time things may finish; then what is left is cancelled, until 90 %; what is still
-there then is abandoned and named.
+Dependants first: new runs are refused, open runs finish while everything they use still serves
+them, then user actors drain right to left, then the infrastructure, then sockets, threads and the
+loop. Until 70 % of the time things may finish; then what is left is cancelled, until 90 %; what is
+still there then is abandoned and named.
 
 Nothing here polls: whoever ends wakes it, and one bell rings when a phase is over.
 """
@@ -54,7 +54,7 @@ class Shutdown:
         return self.future.result()
 
     def shorten(self, seconds: float, *, drain: bool) -> None:
-        """Be through within `seconds` from now, if that is sooner; `drain=False` cancels at once."""
+        """Be through within `seconds` from now, if that is sooner; cancel now, unless `drain`."""
         self._seconds = min(self._seconds, self._system.now() - self._begin + seconds)
         self._drain = self._drain and drain
         self._system.call_on_loop(self.wake)

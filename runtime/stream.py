@@ -41,7 +41,7 @@ class Stream(Generic[T]):
         self._ended = False
         run.reply.add_done_callback(lambda reply: buffer.close(reply.outcome().error))
 
-    # -- reading -------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[AnyChunk]:
         self._check_thread("iterate with `async for`")
@@ -115,7 +115,7 @@ class Stream(Generic[T]):
         """End the run; the stream ends with `StreamFailed` and `StreamEnd`."""
         self._run.cancel()
 
-    # -- blocks --------------------------------------------------------------------------------------
+    # -- blocks ------------------------------------------------------------------------------------
 
     def __enter__(self) -> Stream[T]:
         self._check_thread("use `async with agent.astream(...)`")

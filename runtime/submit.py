@@ -1,7 +1,8 @@
 """Starting runs: the verbs of a Runtime.
 
 What may be run is anything with a spec: an agent (or an `AgentSpec`) and a workflow (or a
-`WorkflowSpec`). Each verb has two spellings: `run` blocks the calling thread, `await arun` does not.
+`WorkflowSpec`). Each verb has two spellings: `run` blocks the calling thread, `await arun` does
+not.
 """
 
 from __future__ import annotations
@@ -79,9 +80,7 @@ class Submitter(ABC):
         if isinstance(target, AgentSpec):
             spec = with_changes(target, overrides)
             return self._submit_agent(spec, prompt, history=history, timeout=timeout)
-        if not isinstance(target, WorkflowSpec):
-            msg = f"{target!r} cannot be run: pass an Agent or a Workflow"
-            raise ConfigError(msg)
+        _check(target, WorkflowSpec, f"{target!r} cannot be run: pass an Agent or a Workflow")
         if history:
             msg = f"workflow {target.name!r} takes no history="
             raise ConfigError(msg)
@@ -133,7 +132,7 @@ class Submitter(ABC):
         """Take no new runs from outside."""
         self._refusing = True
 
-    # -- private ---------------------------------------------------------------------------------------
+    # -- private -----------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
         """While the runtime drains it still takes what its own handlers need to finish."""
@@ -152,9 +151,7 @@ class Submitter(ABC):
         timeout: float | None,
         sink: StreamBuffer | None = None,
     ) -> Run[Result[Any]]:  # Any: the output's type
-        if not isinstance(prompt, str):
-            msg = f"an agent takes a text, not a {type(prompt).__name__}"
-            raise ConfigError(msg)
+        _check(prompt, str, f"an agent takes a text, not a {type(prompt).__name__}")
         if timeout is not None and timeout <= 0:
             msg = f"timeout={timeout}: more than 0 seconds are needed"
             raise ConfigError(msg)
@@ -212,6 +209,12 @@ class Submitter(ABC):
             **({} if usage is None else {"usage": usage}),
         )
         self.events.publish(event)
+
+
+def _check(given: object, kind: type, problem: str) -> None:
+    """What users pass who run no type checker."""
+    if not isinstance(given, kind):
+        raise ConfigError(problem)
 
 
 def with_changes(spec: Any, changes: dict[str, Any]) -> Any:  # Any: a spec and its fields

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 
 class WhichChildren(msgspec.Struct, frozen=True):
-    """Ask a supervisor for its children; the reply is a tuple of Refs in the order of their start.
-    """
+    """Ask a supervisor for its children; the reply is their Refs, in the order of their start."""
 
 
 class Supervisor(Actor):
@@ -78,7 +77,7 @@ class Supervisor(Actor):
         self._waiting: dict[int, BaseException] = {}
         self._busy = False
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
         """Start the children left to right; the first that cannot start is this one's failure."""
         for spec in self._specs:
             self._refs.append(await self.spawn(spec))
@@ -126,10 +125,11 @@ class Supervisor(Actor):
 
     def _wait(self, group: list[Cell], delay: float) -> None:
         life = self._cell.incarnation
-        self._cell.system.after(
-            max(0.0, delay),
-            lambda: self._cell.post_system(partial(self._stand_up, group, life)),
-        )
+
+        def stand_up() -> None:
+            self._cell.post_system(partial(self._stand_up, group, life))
+
+        self._cell.system.after(max(0.0, delay), stand_up)
 
     def _stand_up(self, cells: list[Cell], life: int) -> None:
         """Left to right, one after the other; one that fails again is a new failure."""

@@ -1,7 +1,7 @@
 """Step workers: they do one step at a time, on the loop or on a thread.
 
-A step that fails is a `StepDone` with its error, so that a worker's own end (killed, crashed) can be
-told from the step's failure.
+A step that fails is a `StepDone` with its error, so that a worker's own end (killed, crashed) can
+be told from the step's failure.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class LoopWorker(Actor):
             if inspect.isawaitable(output):
                 output = await output
             return StepDone(path=message.path, output=output, attempts=message.attempt)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the step's outcome
             return StepDone(path=message.path, error=error, attempts=message.attempt)
 
 
@@ -59,7 +59,7 @@ class ThreadWorker(Actor):
         """Do one step."""
         try:
             return StepDone(path=message.path, output=_call(message), attempts=message.attempt)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is the step's outcome
             return StepDone(path=message.path, error=error, attempts=message.attempt)
 
 
@@ -79,5 +79,3 @@ def _call(message: RunStep) -> Any:  # Any: what the function returns
     if takes_value(function):
         return function(message.value, **arguments)
     return function(**arguments)
-
-

@@ -86,7 +86,7 @@ class Workflow(WorkflowSpec, frozen=True, kw_only=True):
 
     @classmethod
     def dag(cls, name: str, *steps: StepSpec, **options: Any) -> Self:
-        """Each step the instant the steps in its `after=` are done; the output is the last ones'."""
+        """Each step the instant those in its `after=` are done; the output is the last ones'."""
         return cls._of("dag", name, steps, options)
 
     @classmethod
@@ -102,7 +102,8 @@ class Workflow(WorkflowSpec, frozen=True, kw_only=True):
         if unknown:
             msg = f"Workflow.{mode}({unknown[0]}=): there are max_concurrent= and timeout="
             raise ConfigError(msg)
-        wrong = next((each for each in steps if not isinstance(each, StepSpec)), None)
+        given: tuple[object, ...] = steps
+        wrong = next((each for each in given if not isinstance(each, StepSpec)), None)
         if wrong is not None:
             msg = f"Workflow.{mode}: {wrong!r} is no step; write step('name', target)"
             raise ConfigError(msg)

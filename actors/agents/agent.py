@@ -23,7 +23,7 @@ from understudy.messages.models import Complete, CompleteStream, Completion
 
 
 class AgentActor(Actor):
-    """Runs agents; after each run it goes back to the free list with `release`, unless it failed."""
+    """Runs agents; after each run it is free again (`release`), unless it has failed."""
 
     expects = (UnderstudyError,)
 

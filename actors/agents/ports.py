@@ -31,10 +31,12 @@ class Sampling(Protocol):
     """What agents use that do not say otherwise."""
 
     @property
-    def temperature(self) -> float | None: ...
+    def temperature(self) -> float | None:
+        """Of their requests, where it is sent at all."""
 
     @property
-    def max_tokens(self) -> int | None: ...
+    def max_tokens(self) -> int | None:
+        """Of each answer."""
 
 
 class Models(Protocol):

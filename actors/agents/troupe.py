@@ -28,7 +28,7 @@ class Troupe:
         self._system = system
         self._max_runs = max_runs
         branch = ChildSpec(cls=Guardian, name="agents")
-        self._branch = system.spawn(branch, parent=system.infrastructure).get()._cell
+        self._branch: Ref[Guardian] = system.spawn(branch, parent=system.infrastructure).get()
         self._spec = ChildSpec(
             cls=AgentActor,
             args=(models, self._release),
@@ -67,7 +67,7 @@ class Troupe:
             try:
                 ref = self._free.pop()
             except IndexError:
-                return self._system.spawn(self._spec, parent=self._branch).get()
+                return self._system.spawn(self._spec, parent=self._branch._cell).get()  # noqa: SLF001
             if ref.state == ActorState.RUNNING:
                 return ref
 

@@ -84,9 +84,7 @@ class KeyedPool:
         one = msgspec.structs.replace(self._options, size=(1, 1))
         while len(self._places) < wanted:
             name = f"{len(self._places)}" if not self._leaving else f"{self._fresh()}"
-            self._places.append(
-                Pool(self._system, name, self._worker, one, parent=self.ref.cell)
-            )
+            self._places.append(Pool(self._system, name, self._worker, one, parent=self.ref.cell))
         self._ring = sorted(
             (_hash(f"{number}/{point}"), number)
             for number in range(wanted)

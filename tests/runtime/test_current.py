@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -43,7 +44,7 @@ def test_rule_2_inside_a_step_the_runtime_that_called_it() -> None:
     assert names == ["one", "one"]
 
 
-def _note(names: list[str]) -> object:
+def _note(names: list[str]) -> Callable[[], Awaitable[None]]:
     async def note() -> None:
         await asyncio.sleep(0)
         names.append(who())
@@ -86,7 +87,7 @@ async def test_rule_3_each_task_has_its_own_blocks() -> None:
             await inside.wait()
             return found
 
-    assert await asyncio.gather(enter("a"), enter("b")) == ["a", "b"]
+    assert tuple(await asyncio.gather(enter("a"), enter("b"))) == ("a", "b")
 
 
 def test_rule_4_the_only_one_whatever_the_thread() -> None:
@@ -139,7 +140,7 @@ async def test_a_notebook_blocks_its_own_thread_only(runtime: Runtime) -> None:
 
 
 def test_a_block_may_be_left_elsewhere_than_it_was_entered() -> None:
-    """Entering in one context and leaving in another, as notebook cells do, stops it all the same."""
+    """Entering in one context and leaving in another, as cells of a notebook do, stops it too."""
     rt = Runtime(name="cells")
     thread = threading.Thread(target=rt.__enter__)
     thread.start()

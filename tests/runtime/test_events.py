@@ -141,9 +141,7 @@ def test_a_full_queue_keeps_what_marks_a_place(bus: EventBus) -> None:
     assert reached.get(timeout=10) is None
 
 
-def test_errors_in_callbacks_are_logged(
-    bus: EventBus, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_errors_in_callbacks_are_logged(bus: EventBus, caplog: pytest.LogCaptureFixture) -> None:
     """What a callback raises reaches the log, and nobody else; the next event comes."""
     seen: list[int] = []
 

@@ -123,7 +123,7 @@ def test_dependencies_follow_the_mode() -> None:
             lambda: Workflow.dag("w", step("a", A), max_concurent=3),
             r"max_concurent=.*max_concurrent=",
         ),
-        (lambda: Workflow.sequential("w", A), "is no step; write step"),
+        (lambda: Workflow.sequential("w", "a"), "is no step; write step"),  # type: ignore[arg-type]
     ],
 )
 def test_building_wrongly_is_named(build: object, match: str) -> None:

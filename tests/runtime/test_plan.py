@@ -251,6 +251,10 @@ def graphs(draw: Callable[..., object]) -> WorkflowSpec:
     return WorkflowSpec(name="w", mode="dag", steps=tuple(order), max_concurrent=bound)  # type: ignore[arg-type]
 
 
+def _is_over(made: Plan) -> bool:
+    return made.status is not None
+
+
 @given(graphs(), st.data())
 def test_any_plan_keeps_its_promises(spec: WorkflowSpec, data: st.DataObject) -> None:
     """Whatever the graph and whatever happens: order, once, within bounds, all recorded."""
@@ -274,7 +278,7 @@ def test_any_plan_keeps_its_promises(spec: WorkflowSpec, data: st.DataObject) ->
         for each in spec.steps:
             here = sum(launch.step.name == each.name for launch in out)
             assert here <= (each.max_concurrent or spec.max_concurrent)
-        if made.status is not None:
+        if _is_over(made):
             break
         assert out, "a plan that is not over has something under way"
         now += 1.0

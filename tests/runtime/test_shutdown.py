@@ -35,7 +35,7 @@ class Slow(Actor):
 
 def busy(rt: Runtime, gate: "Gate", runs: int = 1) -> list[object]:
     """Runs that wait at the gate."""
-    agent = Agent(FakeModel(gate))  # type: ignore[arg-type]
+    agent = Agent(FakeModel(gate))
     started = [rt.submit(agent, "x") for _ in range(runs)]
     gate.until(waiting=runs)
     return list(started)
@@ -70,7 +70,8 @@ def test_what_runs_may_start_what_it_needs(gate: "Gate") -> None:
 
     async def outer() -> str:
         await gate()
-        return (await echo.arun("inner")).output
+        result = await echo.arun("inner")
+        return str(result.output)
 
     with Runtime() as rt:
         run = Workflow.sequential("w", step("a", outer)).submit(runtime=rt)
@@ -148,7 +149,7 @@ def test_user_actors_drain_too() -> None:
             await asyncio.sleep(0)
             handled.append(message)
 
-        async def on_stop(self) -> None:
+        async def on_stop(self) -> None:  # type: ignore[override]
             handled.append(-1)
 
     with Runtime() as rt:
@@ -175,7 +176,7 @@ def test_an_actor_that_does_not_drain_is_cancelled() -> None:
 
 def test_leaving_by_an_exception_does_not_drain(gate: "Gate") -> None:
     """An error in the block is not kept waiting: runs are cancelled."""
-    with pytest.raises(ZeroDivisionError), Runtime() as rt:
+    with pytest.raises(ZeroDivisionError), Runtime() as rt:  # noqa: PT012 - the block is the test
         (run,) = busy(rt, gate)
         raise ZeroDivisionError
     with pytest.raises(RunCancelledError):
@@ -214,7 +215,7 @@ async def test_a_cancelled_exit_still_ends(gate: "Gate") -> None:
 
     async def main() -> None:
         async with rt:
-            agent = Agent(FakeModel(gate))  # type: ignore[arg-type]
+            agent = Agent(FakeModel(gate))
             agent.submit("x")
             await gate.auntil(waiting=1)
             entered.set()
@@ -233,7 +234,7 @@ async def test_a_cancelled_exit_still_ends(gate: "Gate") -> None:
 async def test_astop_goes_on_when_its_waiter_is_cancelled(gate: "Gate") -> None:
     """The shutdown belongs to the runtime, not to who asked for it."""
     rt = await Runtime().__aenter__()
-    agent = Agent(FakeModel(gate))  # type: ignore[arg-type]
+    agent = Agent(FakeModel(gate))
     run = rt.submit(agent, "x")
     await gate.auntil(waiting=1)
     task = asyncio.ensure_future(rt.astop())

@@ -106,7 +106,7 @@ def test_an_agent_is_asked_again() -> None:
         go_on.set()
         return "answer"
 
-    flow = Workflow.sequential("w", step("a", Agent(FakeModel(answer))))  # type: ignore[arg-type]
+    flow = Workflow.sequential("w", step("a", Agent(FakeModel(answer))))
     with Runtime() as rt:
         run = flow.submit("?", runtime=rt)
         assert first.wait(timeout=10)

@@ -119,8 +119,7 @@ def test_a_failure_is_named_and_ends_the_run_at_once(runtime: Runtime, gate: "Ga
     """An instant failure does not wait for the slowest branch, which is cancelled."""
 
     async def fail() -> None:
-        while not gate.waiting:
-            await asyncio.sleep(0)
+        await gate.auntil(waiting=1)
         raise ServerError("down")
 
     flow = Workflow.dag(
@@ -221,7 +220,7 @@ def test_a_cancelled_run_keeps_what_is_finished(runtime: Runtime, gate: "Gate") 
 
 async def test_cancelling_who_awaits_arun_cancels_everything_below(gate: "Gate") -> None:
     """The task that awaits `arun` owns the run, nested workflows and their agents included."""
-    agent = Agent(FakeModel(gate))  # type: ignore[arg-type]
+    agent = Agent(FakeModel(gate))
     inner = Workflow.parallel("inner", step("x", agent), step("y", gate))
     flow = Workflow.parallel("outer", step("deep", inner), step("wide", gate))
     async with Runtime() as rt:
@@ -251,8 +250,7 @@ def test_a_nested_run_ends_with_the_one_around_it(runtime: Runtime, gate: "Gate"
     """A failure beside a nested workflow cancels what runs inside it."""
 
     async def fail() -> None:
-        while gate.waiting < 2:
-            await asyncio.sleep(0)
+        await gate.auntil(waiting=2)
         raise ValueError("boom")
 
     inner = Workflow.parallel("inner", step("x", gate), step("y", gate))

@@ -103,7 +103,7 @@ async def test_echo_and_usage() -> None:
 def test_a_tool_call_without_tools_is_an_error(runtime: Runtime, turn: object) -> None:
     """A model that calls a tool nobody gave it is told apart from one that answers."""
     agent = Agent(FakeModel([turn]))  # type: ignore[list-item]
-    with pytest.raises(ResponseError, match="fake:fake calls look.*has no tools"):
+    with pytest.raises(ResponseError, match=r"fake:fake calls look.*has no tools"):
         runtime.run(agent, "?")
 
 

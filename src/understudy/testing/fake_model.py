@@ -34,6 +34,7 @@ from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.chat import (
     AssistantMessage,
     Message,
+    Text,
     ToolCall,
     ToolMessage,
     Usage,
@@ -86,7 +87,7 @@ class FakeModel:
         self.name = name
         self.requests: list[Complete] = []
         self._function = answers if callable(answers) else None
-        self._turns = deque(()) if callable(answers) else deque(answers)
+        self._turns = deque() if callable(answers) else deque(answers)
         self._size = len(self._turns)
         self._latency = latency
         self._pace = tokens_per_second
@@ -206,9 +207,16 @@ def _text(message: Message) -> str:
         return message.content + calls
     if isinstance(message, ToolMessage):
         return message.name + message.content
-    return message.content
+    return _said(message) if isinstance(message, UserMessage) else message.content
+
+
+def _said(message: UserMessage) -> str:
+    """What can be read of a user's message; pictures count as nothing."""
+    if isinstance(message.content, str):
+        return message.content
+    return "".join(part.text for part in message.content if isinstance(part, Text))
 
 
 def _echo(messages: tuple[Message, ...]) -> str:
-    asked = [each.content for each in messages if isinstance(each, UserMessage)]
+    asked = [_said(each) for each in messages if isinstance(each, UserMessage)]
     return f"echo: {asked[-1] if asked else ''}"

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from understudy.runtime.runtime import Runtime
 
 _MARKERS = (
-    "unquiet(failures=(), dead_letters=()): what the `runtime` fixture shall not complain about: "
-    "types of handlers' errors, reasons of dead letters (see understudy.testing.assert_quiet)",
+    (
+        "unquiet(failures=(), dead_letters=()): what the `runtime` fixture shall not complain "
+        "about: types of handlers' errors, reasons of dead letters (see assert_quiet)"
+    ),
     "default_runtime: this test may make understudy's process-wide default runtime",
 )
 

@@ -1,3 +1,5 @@
+from collections.abc import AsyncGenerator
+
 import pytest
 
 from understudy import Agent, AssistantMessage, ContentFilterError, Runtime, SystemMessage, Usage
@@ -90,7 +92,9 @@ async def test_everything_of_a_spec_reaches_the_model() -> None:
 class Unfinished(FakeModel):
     """A model whose stream ends without its completion."""
 
-    async def stream(self, request: Complete, *, timeout: float | None = None):  # type: ignore[no-untyped-def,override] # noqa: ANN201
+    async def stream(
+        self, request: Complete, *, timeout: float | None = None
+    ) -> AsyncGenerator[TextPiece | Completion, None]:
         yield TextPiece(text="half")
 
 

@@ -82,7 +82,7 @@ def _fails(self: Path, target: Path) -> Path:
 async def test_a_key_too_long_for_a_file_name_is_refused(tmp_path: Path) -> None:
     """The error names the key and the bound."""
     storage = FolderStorage(tmp_path)
-    with pytest.raises(ConfigError, match="'kkk.*304 bytes.*251 are possible"):
+    with pytest.raises(ConfigError, match=r"'kkk.*304 bytes.*251 are possible"):
         await storage.put("k" * 300, b"x")
 
 
