@@ -221,9 +221,10 @@ class Lifecycle(Submitter):
             loop.call_soon(self._start_here, loop, started)
             loop.run_forever()
         finally:
-            for task in asyncio.all_tasks(loop):  # what was abandoned: it gets one more turn
+            for task in asyncio.all_tasks(loop):  # what was abandoned: it gets a few more turns
                 task.cancel()
-            loop.run_until_complete(asyncio.sleep(0))
+            for _ in range(3):
+                loop.run_until_complete(asyncio.sleep(0))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 

@@ -73,6 +73,13 @@ class Background:
             work.close()  # its life ended before it began
             return
         self._task = asyncio.get_running_loop().create_task(self._run(work))
+        self._task.add_done_callback(lambda task: self._never_begun(task, work))
+
+    def _never_begun(self, task: asyncio.Task[Any], work: Coroutine[Any, Any, Any]) -> None:
+        """A task that is cancelled before its first step never gets to say so itself."""
+        if task.cancelled():
+            work.close()
+            self._finish(Outcome(error=RunCancelledError(f"cancelled in {self._cell.path}")))
 
     def cancel(self, *, expired: bool = False) -> bool:
         """End it; its outcome is a `RunCancelledError` message if the actor still lives."""
