@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from understudy import Agent, ConnectError, Runtime, ServerError
+from understudy import Agent, BadRequestError, Runtime
 from understudy.testing import ScriptedTransport
 
 pytestmark = pytest.mark.anyio
@@ -23,21 +23,18 @@ async def test_a_runtime_speaks_through_a_scripted_transport() -> None:
     transport = ScriptedTransport(
         [
             {"json": ANSWER},
-            {"status": 500, "json": {"error": {"message": "down"}}},
-            httpx.ConnectError("refused"),
+            {"status": 400, "json": {"error": {"message": "no"}}},
             httpx.Response(200, json=ANSWER),
         ]
     )
     async with Runtime(transport=transport) as rt:
         assert (await rt.arun(AGENT, "hi", temperature=0.0)).output == "hello"
-        with pytest.raises(ServerError):
-            await rt.arun(AGENT, "hi")
-        with pytest.raises(ConnectError):
+        with pytest.raises(BadRequestError, match="no"):
             await rt.arun(AGENT, "hi")
         assert (await rt.arun(AGENT, "hi")).usage.total_tokens == 4
     assert [str(request.url) for request in transport.requests] == [
         "http://provider.example/v1/chat/completions"
-    ] * 4
+    ] * 3
     assert b'"temperature":0.0' in transport.requests[0].content.replace(b" ", b"")
     assert transport.closed
 
@@ -53,7 +50,10 @@ async def test_a_function_answers_requests() -> None:
 
 
 async def test_one_request_too_many_says_so() -> None:
-    """A script that is used up is an error with its length and the request."""
-    async with httpx.AsyncClient(transport=ScriptedTransport([])) as client:
-        with pytest.raises(AssertionError, match="has 0 answers, and GET /a is one more"):
+    """Exceptions are raised; a script that is used up names its length and the request."""
+    transport = ScriptedTransport([httpx.ConnectError("refused")])
+    async with httpx.AsyncClient(transport=transport) as client:
+        with pytest.raises(httpx.ConnectError, match="refused"):
+            await client.get("http://x.example/a")
+        with pytest.raises(AssertionError, match="has 1 answers, and GET /a is one more"):
             await client.get("http://x.example/a")
