@@ -11,11 +11,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from understudy.actors.agents.troupe import Troupe
-from understudy.actors.kernel.options import ChildSpec, child
-from understudy.actors.kernel.origins import trace_in_hand, under
+from understudy.actors.kernel.options import child
+from understudy.actors.kernel.origins import origin_in_hand, under
 from understudy.actors.kernel.ref import INFINITE
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.kernel.system import ActorSystem
@@ -23,11 +21,11 @@ from understudy.actors.limiters.directory import LimiterDirectory
 from understudy.actors.models.directory import Defaults, ModelDirectory
 from understudy.messages.agents import AgentSpec, Result, RunAgent
 from understudy.messages.envelope import Origin
+from understudy.messages.errors import WorkflowError
 from understudy.messages.limits import Limit
-from understudy.messages.workflows import RunStep, RunWorkflow, WorkflowResult, WorkflowSpec
-from understudy.runtime.pool.options import PoolOptions
-from understudy.runtime.pool.pool import Pool
-from understudy.runtime.workers import LoopWorker, ThreadWorker
+from understudy.messages.workflows import RunWorkflow, WorkflowResult, WorkflowSpec
+from understudy.runtime.graph import MAX_DEPTH
+from understudy.runtime.step_pools import StepPools
 
 if TYPE_CHECKING:
     import httpx
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
     from understudy.messages.chat import Message
 
 AGENT_TIMEOUT = 600.0
-MAX_ATTEMPTS = 3
-"""How often a step is begun whose workers are lost, before it fails."""
 
 
 class Crew:
@@ -74,16 +70,25 @@ class Crew:
             environ=os.environ,
         )
         self.troupe = Troupe(system, self.models, max_runs)
-        self.loop_steps = _step_pool(system, "steps", child(LoopWorker, self), workers)
-        self.thread_steps = _step_pool(system, "blocking-steps", child(ThreadWorker), threads)
+        self.steps = StepPools(self, workers, threads)
         self._ids = itertools.count(1)
         self._prefix = f"{system.random.getrandbits(32):08x}"
 
-    def origin(self) -> Origin:
-        """A new run's id, in the trace of the message in hand or in a new one."""
+    def origin(self, *, deeper: bool = False) -> Origin:
+        """A new run's id, in the trace of the message in hand or in a new one.
+
+        Args:
+            deeper: True for a run that may need what the work in hand holds (see `StepPools`).
+        """
         run_id = f"{self._prefix}-{next(self._ids):x}"
-        trace = trace_in_hand() or f"{self.system.random.getrandbits(128):032x}"
-        return Origin(run_id=run_id, trace_id=trace)
+        around = origin_in_hand()
+        if around is None:
+            return Origin(run_id=run_id, trace_id=f"{self.system.random.getrandbits(128):032x}")
+        return Origin(
+            run_id=run_id,
+            trace_id=around.trace_id,
+            depth=around.depth + 1 if deeper else around.depth,
+        )
 
     def run_agent(
         self,
@@ -108,9 +113,19 @@ class Crew:
     def run_workflow(
         self, spec: WorkflowSpec, value: Any, *, origin: Origin, path: str = ""
     ) -> tuple[Reply[WorkflowResult], Any]:  # Any: what the first steps take; Ref of RunActor
-        """Start a run of a workflow: an actor of its own, which ends with it."""
+        """Start a run of a workflow: an actor of its own, which ends with it.
+
+        Raises:
+            WorkflowError: functions of steps begin runs in runs in runs, too deep.
+        """
         from understudy.runtime.executor import RunActor
 
+        if origin.depth > MAX_DEPTH:
+            msg = (
+                f"workflow {spec.name!r}: a step's function began a run, whose step's function began "
+                f"a run, and so on, more than {MAX_DEPTH} deep"
+            )
+            raise WorkflowError(msg)
         system = self.system
         ref = system.spawn(child(RunActor, self).options(restart="temporary")).get()
         message = RunWorkflow(spec=spec, input=value, path=path)
@@ -126,19 +141,3 @@ class Crew:
     async def aclose(self) -> None:
         """Close what the models share."""
         await self.models.aclose()
-
-
-def _step_pool(system: ActorSystem, name: str, worker: ChildSpec, size: int) -> Pool:
-    """Made as needed and reused; a step that finds no place waits, it never fails for that."""
-    options = PoolOptions(size=(0, size), overflow="wait", again=_again)
-    return Pool(system, name, worker, options, parent=system.infrastructure)
-
-
-def _again(message: RunStep) -> RunStep | None:
-    """A step whose worker was lost: only what may happen twice is begun again."""
-    idempotent = message.effects in ("none", "idempotent")
-    if message.effects is None and isinstance(message.target, AgentSpec):
-        idempotent = True  # an agent without tools changes nothing
-    if not idempotent or message.attempt >= MAX_ATTEMPTS:
-        return None
-    return msgspec.structs.replace(message, attempt=message.attempt + 1)

@@ -32,7 +32,6 @@ from understudy.messages.workflows import (
 )
 from understudy.runtime.plan import Launch, Plan
 from understudy.runtime.run_context import RunContext
-from understudy.runtime.workers import is_async
 
 if TYPE_CHECKING:
     from understudy.runtime.crew import Crew
@@ -66,7 +65,7 @@ class RunActor(Actor):
         self._origin = self._deferred.envelope.origin or Origin()
         self._started = self._cell.system.now()
         self._plan = Plan(message.spec, message.input, path=message.path)
-        self._context = RunContext(self._origin.run_id or "", self._plan.outputs)
+        self._context = RunContext(self._origin.run_id or "", self._plan.outputs, self._plan.errors)
         self._nested: dict[str, Any] = {}  # Any: records of nested runs
         self._expired = False
         self._why = ""
@@ -105,7 +104,7 @@ class RunActor(Actor):
             if step.timeout is not None:
                 system.wheel.add(reply, system.now() + step.timeout)
         else:
-            pool = crew.loop_steps if is_async(step.target) else crew.thread_steps
+            pool = crew.steps.of(step.target, self._origin.depth)
             reply = pool.ref.request(
                 RunStep(
                     path=launch.path,

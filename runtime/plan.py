@@ -70,6 +70,7 @@ class Plan:
         self.spec = spec
         self.records: dict[str, StepRecord] = {}
         self.outputs: dict[str, Any] = {}
+        self.errors: dict[str, dict[int, BaseException]] = {}
         self.status: RunStatus | None = None
         self.error: WorkflowError | None = None
         self._input = input_
@@ -139,6 +140,7 @@ class Plan:
         )
         if error is not None:
             progress.errors.append(error)
+            self.errors.setdefault(name, {})[index] = error
             if step.on_error == "fail":
                 if progress.items is None:
                     progress.end = now

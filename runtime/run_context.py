@@ -13,6 +13,7 @@ import threading
 import typing
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from understudy.messages.errors import WorkflowError
@@ -21,11 +22,17 @@ from understudy.messages.errors import WorkflowError
 class RunContext:
     """A mapping of one run: `ctx["key"] = value`, `ctx.get("key")`, `ctx["step"]`."""
 
-    __slots__ = ("_lock", "_outputs", "_values", "run_id")
+    __slots__ = ("_errors", "_lock", "_outputs", "_values", "run_id")
 
-    def __init__(self, run_id: str, outputs: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        outputs: Mapping[str, Any],  # Any: what steps give
+        errors: Mapping[str, Mapping[int, BaseException]] = MappingProxyType({}),
+    ) -> None:
         self.run_id = run_id
         self._outputs = outputs
+        self._errors = errors
         self._values: dict[str, Any] = {}  # Any: what steps store
         self._lock = threading.Lock()
 
@@ -55,6 +62,13 @@ class RunContext:
             return self._values[key]
         return self._outputs.get(key, default)
 
+    def errors(self, step: str) -> Mapping[int, BaseException]:
+        """What the items of a step have failed with, by their index (0 for a step without `each`).
+
+        Only with `on_error="continue"` does anything run afterwards that could ask.
+        """
+        return self._errors.get(step, {})
+
     def update(self, key: str, change: Callable[[Any], Any]) -> Any:  # Any: what steps store
         """Store `change(value or None)` and return it, as one atomic step."""
         with self._lock:
@@ -79,5 +93,8 @@ def context_parameter(function: Callable[..., Any]) -> str | None:
 def takes_value(function: Callable[..., Any]) -> bool:
     """Whether `function` takes the step's value besides its RunContext."""
     context = context_parameter(function)
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some types and functions written in C do not say
+        return True
     return any(p.name != context and p.kind != p.KEYWORD_ONLY for p in parameters)

@@ -164,7 +164,7 @@ class Submitter(ABC):
 
     def _submit_workflow(self, spec: WorkflowSpec, value: Any) -> Run[WorkflowResult]:
         crew = self.crew
-        origin = crew.origin()
+        origin = crew.origin(deeper=True)
         reply, ref = crew.run_workflow(spec, value, origin=origin)
 
         def cancel() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.actor import Actor
@@ -52,7 +53,6 @@ class LoopWorker(Actor):
 class ThreadWorker(Actor):
     """Does steps that are plain functions."""
 
-    bulkhead = "steps"
     expects = (RunCancelledError,)
 
     def on_receive(self, message: RunStep) -> StepDone:
@@ -61,6 +61,12 @@ class ThreadWorker(Actor):
             return StepDone(path=message.path, output=_call(message), attempts=message.attempt)
         except Exception as error:  # noqa: BLE001 - it is the step's outcome
             return StepDone(path=message.path, error=error, attempts=message.attempt)
+
+
+@lru_cache(maxsize=32)
+def thread_worker(bulkhead: str) -> type[ThreadWorker]:
+    """A ThreadWorker that shares the threads of that name."""
+    return type("ThreadWorker", (ThreadWorker,), {"bulkhead": bulkhead, "__module__": __name__})
 
 
 def is_async(target: object) -> bool:

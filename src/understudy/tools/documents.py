@@ -37,11 +37,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
         path: as it was named, or under the folder that was named.
         folder: the path without the file name; `"."` for a file of the current folder.
         size: bytes, when it was found.
+        text: the text itself, where it did not come from a file.
     """
 
     path: str
     folder: str
     size: int
+    text: str | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +103,8 @@ def read_document(document: Document) -> str:
     """
     path = document.path
     try:
+        if document.text is not None:
+            return text_of(document.text.encode(errors="surrogatepass"), ".md")
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableError("it is not a regular file", "name a file with text in it")

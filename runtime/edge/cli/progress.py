@@ -1,0 +1,138 @@
+"""What a run is doing, on standard error: a live table on a terminal, plain lines elsewhere.
+
+It reads events and nothing else. Events may be lost when a run is faster than they can be shown, so
+what is shown here is only what it looks like; the numbers that count are in the report.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from understudy.messages.events import StepCompleted, StepDispatched, StepFailed
+
+if TYPE_CHECKING:
+    from understudy.messages.workflows import WorkflowSpec
+    from understudy.runtime.runtime import Runtime
+
+SAY_EVERY = 2.0
+"""Seconds between two plain lines about the same step."""
+SHOWN_RUNNING = 4
+
+
+class Row:
+    """One step of the workflow, with all its items."""
+
+    __slots__ = ("done", "failed", "running", "said_at", "tokens")
+
+    def __init__(self) -> None:
+        self.running: dict[str, None] = {}
+        self.done = self.failed = self.tokens = 0
+        self.said_at = float("-inf")
+
+
+class Progress:
+    """Shows a run for as long as the block lasts."""
+
+    def __init__(self, runtime: Runtime, workflow: WorkflowSpec) -> None:
+        self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._now = runtime.system.now
+        self._begin = self._now()
+        self._rows = {step.name: Row() for step in workflow.steps}
+        self._title = workflow.name
+        self._live: Live | None = None
+        self._subscriptions = [
+            runtime.events.subscribe(StepDispatched, self._dispatched),
+            runtime.events.subscribe(StepCompleted, self._completed),
+            runtime.events.subscribe(StepFailed, self._failed),
+        ]
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live = Live(
+                get_renderable=self._table,
+                console=self.console,
+                refresh_per_second=8,
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for subscription in self._subscriptions:
+            subscription.cancel()
+        if self._live is not None:
+            self._live.stop()
+
+    # -- events, on the bus's thread ---------------------------------------------------------------
+
+    def _dispatched(self, event: StepDispatched) -> None:
+        row = self._row(event.path)
+        if row is not None:
+            row.running[event.path] = None
+            self._say(event.path, row)
+
+    def _completed(self, event: StepCompleted) -> None:
+        row = self._row(event.path)
+        if row is not None:
+            row.running.pop(event.path, None)
+            row.done += 1
+            row.tokens += event.usage.total_tokens
+            self._say(event.path, row)
+
+    def _failed(self, event: StepFailed) -> None:
+        row = self._row(event.path)
+        if row is None:
+            return
+        row.running.pop(event.path, None)
+        row.failed += 1
+        if self._live is None:
+            self.console.print(f"{event.path} failed: {event.error.message}", markup=False)
+
+    def _row(self, path: str) -> Row | None:
+        """The row of a step of this workflow; what is nested in a step belongs to that step."""
+        return None if "/" in path else self._rows.get(path.partition("[")[0])
+
+    # -- showing -----------------------------------------------------------------------------------
+
+    def _say(self, path: str, row: Row) -> None:
+        now = self._now()
+        if self._live is not None or now - row.said_at < SAY_EVERY:
+            return
+        row.said_at = now
+        name = path.partition("[")[0]
+        self.console.print(
+            f"{now - self._begin:6.1f} s  {name}: {row.done} done, {len(row.running)} running, "
+            f"{row.failed} failed",
+            markup=False,
+        )
+
+    def _table(self) -> Table:
+        table = Table(
+            title=f"{self._title}  {self._now() - self._begin:.1f} s", title_justify="left"
+        )
+        for heading in ("step", "done", "running", "failed", "tokens", "now"):
+            table.add_column(heading, justify="left" if heading in ("step", "now") else "right")
+        for name, row in list(self._rows.items()):
+            running = list(row.running)
+            shown = ", ".join(path.removeprefix(name) or "it" for path in running[:SHOWN_RUNNING])
+            more = " …" if len(running) > SHOWN_RUNNING else ""
+            table.add_row(
+                name,
+                str(row.done),
+                str(len(running)),
+                f"[red]{row.failed}[/red]" if row.failed else "0",
+                f"{row.tokens:,}",
+                f"{shown}{more}",
+            )
+        return table
