@@ -29,10 +29,14 @@ class Lane(IntEnum):
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where work comes from: the same object for everything that one run causes."""
+    """Where work comes from: the same object for everything that one run causes.
+
+    `depth` counts the runs around a run that was begun by a step's own function.
+    """
 
     run_id: str | None = None
     trace_id: str | None = None
+    depth: int = 0
 
 
 class Envelope(msgspec.Struct, gc=True, eq=False):

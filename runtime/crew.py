@@ -122,8 +122,8 @@ class Crew:
 
         if origin.depth > MAX_DEPTH:
             msg = (
-                f"workflow {spec.name!r}: a step's function began a run, whose step's function began "
-                f"a run, and so on, more than {MAX_DEPTH} deep"
+                f"workflow {spec.name!r}: a step's function began a run, whose step's function "
+                f"began a run, and so on, more than {MAX_DEPTH} deep"
             )
             raise WorkflowError(msg)
         system = self.system

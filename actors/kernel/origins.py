@@ -28,7 +28,7 @@ def under(origin: Origin) -> Iterator[None]:
         in_hand.reset(token)
 
 
-def trace_in_hand() -> str | None:
-    """The trace of the message being handled here, if there is one."""
+def origin_in_hand() -> Origin | None:
+    """Where the message being handled here comes from, if there is one and it says so."""
     hand = in_hand.get()
-    return None if hand is None or hand.origin is None else hand.origin.trace_id
+    return None if hand is None else hand.origin

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 def kill_workers(rt: Runtime) -> int:
     """Kill every step worker there is, and say how many that were."""
-    workers = [*rt.crew.loop_steps.workers, *rt.crew.thread_steps.workers]
+    workers = [ref for pool in rt.crew.steps.pools for ref in pool.workers]
     for ref in workers:
         ref.kill()
     return len(workers)
@@ -194,3 +194,41 @@ def test_a_cancelled_step_leaves_its_thread_to_the_next(runtime: Runtime) -> Non
         assert quick.run(list(range(20)), runtime=rt).output == list(range(20))
         leave.set()
     assert_quiet(rt)
+
+
+def tower(levels: int, *, blocking: bool) -> Workflow:
+    """A workflow whose functions run a workflow whose functions run a workflow, and so on."""
+    echo = Agent(FakeModel.echo())
+    if levels == 0:
+        return Workflow.parallel("leaf", *(step(f"s{n}", echo if n % 2 else str) for n in range(4)))
+    below = tower(levels - 1, blocking=blocking)
+
+    def wait(value: str) -> str:
+        return below.run(value).status
+
+    async def await_(value: str) -> str:
+        return (await below.arun(value)).status
+
+    target = wait if blocking else await_
+    return Workflow.parallel(f"level{levels}", *(step(f"s{n}", target) for n in range(2)))
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_work_never_waits_for_a_worker_that_its_ancestor_holds(*, blocking: bool) -> None:
+    """Functions of steps may run workflows and wait for them, with every bound set to one."""
+    with Runtime(workers=1, threads=1) as rt:
+        assert tower(4, blocking=blocking).run("x", runtime=rt, timeout=20).status == "completed"
+        assert max(len(pool.workers) for pool in rt.crew.steps.pools) == 1
+    assert_quiet(rt)
+
+
+def test_runs_that_begin_themselves_for_ever_are_stopped(runtime: Runtime) -> None:
+    """A step's function that runs its own workflow is an error after a few levels."""
+    flows: list[Workflow] = []
+
+    async def again(value: str) -> object:
+        return (await flows[0].arun(value)).output
+
+    flows.append(Workflow.sequential("loop", step("a", again)))
+    with pytest.raises(WorkflowError, match=r"'loop': a step's function began a run.*8 deep"):
+        flows[0].run("x", runtime=runtime)
