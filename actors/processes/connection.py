@@ -115,7 +115,7 @@ class Connection:
         try:
             payloads = self._unframer.feed(data)
         except CodecError as error:
-            self.fail(error)
+            self.fail(CodecError(f"what the process sent is no answer: {error.message}"))
             return False
         for payload in payloads:
             if self._waiter is None or self._waiter.done():

@@ -30,14 +30,12 @@ class ExitWatch:
         self._loop = loop
         self._process = process
         self._on_exit = on_exit
-        self._pidfd = -1
+        self._pidfd = pidfd_open(process.pid)
         self._bell: asyncio.TimerHandle | None = None
-        try:
-            self._pidfd = os.pidfd_open(process.pid)
-        except (AttributeError, OSError):  # not Linux, an old kernel, or no descriptors left
-            self._bell = loop.call_later(_LOOK_EVERY, self._look)
-        else:
+        if self._pidfd >= 0:
             loop.add_reader(self._pidfd, self._ended)
+        else:
+            self._bell = loop.call_later(_LOOK_EVERY, self._look)
 
     def close(self) -> None:
         """Watch no more."""
@@ -58,3 +56,11 @@ class ExitWatch:
     def _ended(self) -> None:
         self.close()
         self._on_exit()
+
+
+def pidfd_open(pid: int) -> int:
+    """A descriptor that is readable when the process has ended; -1 where there is none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # not Linux, an old kernel, or no descriptors left
+        return -1

@@ -179,7 +179,7 @@ class WorkerProcess:
 def _start(
     name: str, env: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], socket.socket, FileIO]:
-    """The process, our end of its socket, and what it prints; its standard input is the lifeline."""
+    """The process, our end of its socket, what it prints. Its standard input is the lifeline."""
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
     output = FileIO(reading)
