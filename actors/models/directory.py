@@ -152,7 +152,7 @@ class ModelDirectory:
         if ref is None:
             workers = [
                 self._child(child(ExtractiveWorker), "extractive")
-                for _ in range(max(1, min(4, os.cpu_count() or 1)))
+                for _ in range(max(1, min(1, os.cpu_count() or 1)))
             ]
             ref = self._spawn(LocalModel(workers), (LOCAL,), remote=False)
         return ref
