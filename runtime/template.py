@@ -39,6 +39,13 @@ def placeholders(template: str) -> list[Placeholder]:
     ]
 
 
+def stray_brace(template: str) -> str | None:
+    """What stands around the first brace that is neither a placeholder's nor doubled, or None."""
+    for match in re.finditer(r"[{}]", _PIECE.sub(lambda m: " " * len(m[0]), template)):
+        return template[max(0, match.start() - 10) : match.end() + 10]
+    return None
+
+
 def render(template: str, values: Mapping[str, Any]) -> Any:  # Any: outputs of steps
     """Fill in a template.
 

@@ -12,6 +12,7 @@ share between any number of concurrent runs.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,7 @@ from understudy.messages.workflows import (
 from understudy.runtime.current import current_runtime
 from understudy.runtime.fan_out import fan_out
 from understudy.runtime.graph import check_workflow
+from understudy.runtime.template import stray_brace
 
 if TYPE_CHECKING:
     from understudy.runtime.runs import Run
@@ -73,6 +75,14 @@ class Workflow(WorkflowSpec, frozen=True, kw_only=True):
             lines = "".join(f"\n  - {problem}" for problem in problems)
             msg = f"workflow {self.name!r} cannot run:{lines}"
             raise ConfigError(msg, problems=tuple(problems))
+        for each in self.steps:
+            around = stray_brace(each.prompt or "")
+            if around is not None:
+                warnings.warn(
+                    f"step {each.name!r}: a brace in {around!r} is left as it is, because it is no "
+                    "placeholder's; write {{ or }} to say that it is meant",
+                    stacklevel=4,
+                )
 
     @classmethod
     def sequential(cls, name: str, *steps: StepSpec, **options: Any) -> Self:

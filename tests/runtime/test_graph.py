@@ -140,3 +140,16 @@ def test_a_workflow_can_be_made_of_a_spec() -> None:
     broken = WorkflowSpec(name="w", mode="dag", steps=())
     with pytest.raises(ConfigError, match="has no steps"):
         Workflow.from_spec(broken)
+
+
+@pytest.mark.parametrize("prompt", ['give {"a": 1}', "a } alone", "{ input }", "{}", "{input"])
+def test_a_brace_that_is_no_placeholder_is_warned_of(prompt: str) -> None:
+    """Braces that mean nothing are left alone, and whoever builds the workflow is told where."""
+    with pytest.warns(UserWarning, match="step 'a': a brace in .* is left as it is"):
+        Workflow.sequential("w", step("a", A, prompt))
+
+
+@pytest.mark.parametrize("prompt", ["{input}", "{{", "}}", '{{"a": {input}}}', "{input.a.b}", ""])
+def test_braces_that_are_meant_are_not(prompt: str) -> None:
+    """Placeholders and doubled braces are what they look like (warnings are errors here)."""
+    Workflow.sequential("w", step("a", A, prompt))
