@@ -10,9 +10,9 @@
                 case Get(): return self.value
 
 An actor handles one message at a time. `async def on_receive` runs on the runtime's loop, a plain
-`def on_receive` on its threads (`blocking = False` puts it on the loop). What the handler returns is the
-answer, what it raises is the error of the one who asked; an error that `expects` does not name is also
-reported to the supervisor, which by default restarts the actor with a new instance.
+`def on_receive` on its threads (`blocking = False` puts it on the loop). What the handler returns
+is the answer, what it raises is the error of the one who asked; an error that `expects` does not
+name is also reported to the supervisor, which by default restarts the actor with a new instance.
 
 It is a `pykka.Actor`, so `isinstance` holds; pykka's loop, inbox, future and registry are not used.
 """
@@ -65,9 +65,11 @@ class Actor(PykkaActor):
     blocking: ClassVar[bool] = True
     """Whether a plain `def on_receive` may block; False puts it on the loop."""
     supervises: ClassVar[bool] = False
-    """Whether failures of its children are its own to decide (`child_failed`), as in a Supervisor."""
+    """Whether failures of its children are its own to decide (`child_failed`), as in a Supervisor.
+    """
     bulkhead: ClassVar[str] = "threads"
-    """The threads that a blocking actor shares; a hung one never takes those of another bulkhead."""
+    """The threads that a blocking actor shares; a hung one never takes those of another bulkhead.
+    """
     max_outstanding: ClassVar[int] = 10_000
     """Bound on deferred answers, and on background coroutines, of one actor."""
 
@@ -81,7 +83,7 @@ class Actor(PykkaActor):
         super().__init_subclass__(**kwargs)
         cls.traits = _traits(cls)
 
-    # -- for users to define -------------------------------------------------------------------------
+    # -- for users to define ----------------------------------------------------------------------
 
     def on_start(self) -> Any:  # Any: None, or a coroutine in async actors
         """Called on the actor's dispatcher before the first message of each life."""
@@ -97,7 +99,7 @@ class Actor(PykkaActor):
     def child_failed(self, cell: Any, error: BaseException) -> None:  # Any: the child's Cell
         """Decide about a child that has failed and waits; only asked when `supervises`."""
 
-    # -- inside a handler ----------------------------------------------------------------------------
+    # -- inside a handler -------------------------------------------------------------------------
 
     @property
     def ref(self) -> Ref[Any]:
@@ -105,7 +107,7 @@ class Actor(PykkaActor):
         return self._cell.ref
 
     @property
-    def actor_ref(self) -> Ref[Any]:  # type: ignore[override]
+    def actor_ref(self) -> Ref[Any]:
         """Pykka's name for `ref`."""
         return self._cell.ref
 
@@ -118,8 +120,8 @@ class Actor(PykkaActor):
         """Start a child of this actor; it ends with this life.
 
         Returns:
-            In an async actor something to await for the Ref, in a sync one the Ref itself, both after
-            `on_start` has succeeded; its error is raised here.
+            In an async actor something to await for the Ref, in a sync one the Ref itself, both
+            after `on_start` has succeeded; its error is raised here.
         """
         reply = self._cell.system.spawn(as_child(spec, name=name), parent=self._cell)
         return reply if self._cell.is_async else reply.get()
@@ -238,8 +240,9 @@ def as_child(spec: ChildSpec | type[Actor], **options: Any) -> ChildSpec:
         spec = child(spec)
     given = {name: value for name, value in options.items() if value is not None}
     spec = spec.options(**given) if given else spec
-    if not (isinstance(spec.cls, type) and issubclass(spec.cls, Actor)):
-        msg = f"{spec.cls!r} is not an Actor class; pass child(MyActor, ...) or MyActor"
+    made: object = spec.cls
+    if not (isinstance(made, type) and issubclass(made, Actor)):
+        msg = f"{made!r} is not an Actor class; pass child(MyActor, ...) or MyActor"
         raise ConfigError(msg)
     return spec
 

@@ -1,14 +1,15 @@
 """The cell: everything the kernel keeps about one actor, in one object.
 
-A cell is a mailbox (`mailbox.py`) that ends (`ending.py`) and lives (`life.py`); here is what others may do to
-it: watch it, cancel what it is doing, answer what it has deferred. It is driven by its dispatcher, one
-operation at a time.
+A cell is a mailbox (`mailbox.py`) that ends (`ending.py`) and lives (`life.py`); here is what
+others may do to it: watch it, cancel what it is doing, answer what it has deferred. It is driven
+by its dispatcher, one operation at a time.
 
-Why one object: an actor costs one cell, one Ref and one instance. Mailbox, context and supervision as objects
-of their own, as in the textbooks, cost a kilobyte each and three hops through attributes for each message.
+Why one object: an actor costs one cell, one Ref and one instance. Mailbox, context and supervision
+    as objects of their own, as in the textbooks, cost a kilobyte each and three hops through
+    attributes for each message.
 
-This is the only file that uses pykka's private names: its envelope, to ask foreign pykka actors without
-blocking (`ask_foreign`), and the factories that it asks of an actor class (`PykkaActor`).
+This is the only file that uses pykka's private names: its envelope, to ask foreign pykka actors
+without blocking (`ask_foreign`), and the factories that it asks of an actor class (`PykkaActor`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import pykka
 from pykka._envelope import Envelope as PykkaEnvelope
 
+from understudy.actors.kernel.ending import Ending
 from understudy.actors.kernel.errors import ActorDeadError
 from understudy.actors.kernel.life import Life
 from understudy.actors.kernel.reply import CANCELLED, Reply
@@ -107,7 +109,7 @@ class Cell(Life):
                 return
         watcher.deliver_terminated(self, self.last_error)
 
-    def deliver_terminated(self, cell: Cell, error: BaseException | None) -> None:
+    def deliver_terminated(self, cell: Ending, error: BaseException | None) -> None:
         """Put a `Terminated` into the system lane."""
         message = Terminated(ref=cell.ref, path=cell.path, error=error)
         self.post_system(lambda: self.receive(message))
@@ -121,7 +123,7 @@ class Cell(Life):
             if current is None or current.reply is not reply:
                 current = None
                 for key, env in (self.deferred or {}).items():
-                    if env.reply is reply:
+                    if env is not None and env.reply is reply:
                         del self.deferred[key]  # type: ignore[union-attr]
                         self._settle_locked(reply, CANCELLED, None)
                         break

@@ -1,8 +1,8 @@
 """The clock port: the only place where time comes from.
 
-A `Clock` tells the time and rings bells. Everything that waits (deadlines, timers, backoff) asks the
-runtime's clock, so a test advances a `ManualClock` instead of sleeping, and the simulation runs years in
-seconds. Monotonic time decides, wall time is only shown.
+A `Clock` tells the time and rings bells. Everything that waits (deadlines, timers, backoff) asks
+the runtime's clock, so a test advances a `ManualClock` instead of sleeping, and the simulation
+runs years in seconds. Monotonic time decides, wall time is only shown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Protocol
 class Bell(Protocol):
     """Something that rings once, unless it is cancelled before."""
 
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        """Do not ring."""
 
 
 class Clock(Protocol):

@@ -1,8 +1,9 @@
 """The envelope in hand.
 
-One `ContextVar` holds the envelope that the current handler works on. Whatever is sent meanwhile inherits
-deadline, scope and origin from it, also from tasks that the handler starts (asyncio copies the context);
-raw threads need `bind`. A ContextVar and not a thread local, because many handlers share the loop's thread.
+One `ContextVar` holds the envelope that the current handler works on. Whatever is sent meanwhile
+inherits deadline, scope and origin from it, also from tasks that the handler starts (asyncio
+copies the context); raw threads need `bind`. A ContextVar and not a thread local, because many
+handlers share the loop's thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dead letters: what was sent and will not be handled, and why.
 
-A bounded store (the oldest go first), to be looked at and sent again; every loss is also an event. Reasons:
-`full`, `closed`, `overflow`, `killed`, `expired`, `cancelled`, `late_reply`, `shutdown`.
+A bounded store (the oldest go first), to be looked at and sent again; every loss is also an event.
+Reasons: `full`, `closed`, `overflow`, `killed`, `expired`, `cancelled`, `late_reply`, `shutdown`.
 """
 
 from __future__ import annotations

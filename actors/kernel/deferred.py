@@ -1,10 +1,10 @@
 """Answers given later, and work beside the handlers.
 
-An actor that serves many callers never awaits slow work in its handler, because the next message would wait.
-`defer` takes the answer of the message in hand out of the handler; `background` runs a coroutine whose
-outcome comes back as a message. Both belong to one incarnation and are bounded, both carry the deadline and
-the cancellation of the message they come from, and a deferred message stays `running` in the ledger until it
-is answered.
+An actor that serves many callers never awaits slow work in its handler, because the next message
+would wait. `defer` takes the answer of the message in hand out of the handler; `background` runs a
+coroutine whose outcome comes back as a message. Both belong to one incarnation and are bounded,
+both carry the deadline and the cancellation of the message they come from, and a deferred message
+stays `running` in the ledger until it is answered.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """What an actor consists of, and how it ends.
 
-The end happens once, after which nothing is accepted, every message has been answered and every watcher has
-been told. Nothing here waits: an actor that has to wait for its children or for what it deferred is simply
-not scheduled, and comes back when the last of them is through. So it works the same on a loop, on threads
-and in a simulation. What is written as `_do_something` runs as the actor, between its messages.
+The end happens once, after which nothing is accepted, every message has been answered and every
+watcher has been told. Nothing here waits: an actor that has to wait for its children or for what
+it deferred is simply not scheduled, and comes back when the last of them is through. So it works
+the same on a loop, on threads and in a simulation. What is written as `_do_something` runs as the
+actor, between its messages.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Ending(Mailbox):
         return reply
 
     def _do_halt(self) -> None:
-        """Drop what will not be handled any more. `idle_locked` ends the actor when all is quiet."""
+        """Drop what will not be handled; `idle_locked` ends the actor when all is quiet."""
         with self.lock:
             # Suspended while it ends, it waits for its children: that is no reason to leave them.
             without_life = self.suspended and self.state != ActorState.STOPPING
@@ -137,9 +138,9 @@ class Ending(Mailbox):
 
     def idle_locked(self) -> Envelope | None:
         """See `Mailbox.idle_locked`: a stopping actor that has nothing left to do ends now."""
-        if self.stopping and not self.suspended and not self.ended:
-            if not self.deferred and not self.background:
-                return Envelope(self._do_end, cell=self, lane=Lane.SYSTEM)
+        ending = self.stopping and not self.suspended and not self.ended
+        if ending and not self.deferred and not self.background:
+            return Envelope(self._do_end, cell=self, lane=Lane.SYSTEM)
         self.scheduled = False
         return None
 
@@ -155,7 +156,7 @@ class Ending(Mailbox):
         if self.stopping != KILL and self.spec.cls.traits.has_on_stop:
             try:
                 waiting = self.actor.on_stop()
-            except BaseException as error:  # noqa: BLE001 - contained: it ends all the same
+            except BaseException as error:
                 self.system.log_failure(self, error)
             else:
                 if inspect.iscoroutine(waiting):
@@ -166,11 +167,11 @@ class Ending(Mailbox):
     async def _do_end_async(self, waiting: Coroutine[Any, Any, None]) -> None:
         try:
             await waiting
-        except BaseException as error:  # noqa: BLE001 - contained: it ends all the same
+        except BaseException as error:
             self.system.log_failure(self, error)
         self.end(None)
 
-    def child_ended(self, cell: Cell) -> None:
+    def child_ended(self, cell: Ending) -> None:
         """A child has ended for good."""
         if self.children is not None:
             self.children.pop(cell.name, None)
@@ -253,10 +254,10 @@ class Ending(Mailbox):
         for reply in enders or ():
             reply.set(self.stats())
 
-    # -- what ends with one life --------------------------------------------------------------------
+    # -- what ends with one life ------------------------------------------------------------------
 
     def _end_incarnation(self, error: UnderstudyError) -> None:
-        """What belongs to this life ends with it: timers, background, deferred answers, children."""
+        """What belongs to this life ends with it: timers, background, answers owed, children."""
         timers, self.timers = self.timers, None
         for timer in list((timers or {}).values()):
             timer.cancel()
@@ -283,8 +284,9 @@ class Ending(Mailbox):
     def abandon(self, env: Envelope) -> None:
         """Leave a handler behind that does not end: a new life takes the mailbox.
 
-        CPython cannot interrupt a blocking call, and a coroutine may refuse its cancellation. What the
-        old handler still sends has expired before it arrives; it is `gone` in the ledger until it ends.
+        CPython cannot interrupt a blocking call, and a coroutine may refuse its cancellation. What
+        the old handler still sends has expired before it arrives; it is `gone` in the ledger until
+        it ends.
         """
         with self.lock:
             if self.current is not env or self.ended:
@@ -312,7 +314,7 @@ class Ending(Mailbox):
                 self.system_lane = deque()
             self.system_lane.append(Envelope(self._do_restart, cell=self, lane=Lane.SYSTEM))
             self.scheduled = True
-        self.dispatcher.schedule(self)
+        self.dispatcher.schedule(self)  # type: ignore[arg-type]  # it is a Cell
 
     def answer_lost(self, env: Envelope, error: BaseException) -> None:
         """Answer a message whose handler was left behind."""

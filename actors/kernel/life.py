@@ -1,10 +1,11 @@
 """The life of an actor: it starts, it fails, it starts again.
 
 Guarantees
-- A Ref and the queued messages survive a restart; timers, background work, deferred answers and children of
-  the old life do not.
+- A Ref and the queued messages survive a restart; timers, background work, deferred answers and
+  children of the old life do not.
 - Whatever user code raises, in a handler or in a hook, is contained here and acted upon once.
-- The backoff before the next life waits on the clock, never in a thread; meanwhile the mailbox accepts.
+- The backoff before the next life waits on the clock, never in a thread; meanwhile the mailbox
+  accepts.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Life(Ending):
     def build(self) -> None:
         """Make the instance; its `__init__` runs here, in whoever called."""
         spec = self.spec
-        actor = spec.cls.__new__(spec.cls)
+        make: Any = spec.cls.__new__  # Any: the class's own, if it has one
+        actor = make(spec.cls)
         actor._cell = self
         actor.__init__(*spec.args, **spec.kwargs)
         self.actor = actor
@@ -57,7 +59,7 @@ class Life(Ending):
         """Run `on_start`; what it raises is a failure to start."""
         try:
             waiting = self.actor.on_start()
-        except BaseException as error:  # noqa: BLE001 - contained: it is the answer to the spawner
+        except BaseException as error:
             self._start_failed(error)
             return None
         if inspect.iscoroutine(waiting):
@@ -68,14 +70,14 @@ class Life(Ending):
     async def _do_start_async(self, waiting: Coroutine[Any, Any, None]) -> None:
         try:
             await waiting
-        except BaseException as error:  # noqa: BLE001 - contained, as above
+        except BaseException as error:
             self._start_failed(error)
         else:
             self._started()
 
     def _started(self) -> None:
         with self.lock:
-            if self.state == ActorState.STARTING or self.state == ActorState.RESTARTING:
+            if self.state in (ActorState.STARTING, ActorState.RESTARTING):
                 self.state = ActorState.RUNNING
             self.suspended = False
             wake = not self.scheduled and (bool(self.queue) or self.stopping != RUNNING_ON)
@@ -83,7 +85,7 @@ class Life(Ending):
                 self.scheduled = True
             starters, self.starters = self.starters, None
         if wake:
-            self.dispatcher.schedule(self)
+            self.dispatcher.schedule(self)  # type: ignore[arg-type]  # it is a Cell
         for reply in starters or ():
             reply.set(self.ref)
 
@@ -137,6 +139,9 @@ class Life(Ending):
                 if self.parent is not None:
                     self.parent.post_system(lambda: self.parent._failed(error))  # type: ignore[union-attr]
 
+    def _restart_later(self) -> None:
+        self.post_system(self._do_restart)
+
     def stop_itself(self) -> None:
         """The actor wants to end (see `Actor.stop`)."""
         parent = self.parent
@@ -163,7 +168,7 @@ class Life(Ending):
         elif delay <= 0:
             self.post_system(self._do_restart)
         else:
-            self.system.after(delay, lambda: self.post_system(self._do_restart))
+            self.system.after(delay, self._restart_later)
 
     def _stand_down(self) -> None:
         """End this life and wait for the next; the mailbox goes on accepting."""
@@ -203,7 +208,7 @@ class Life(Ending):
         error = self.last_error or UnderstudyError("restart")
         try:
             self.build()
-        except BaseException as failure:  # noqa: BLE001 - contained: it counts as one more failure
+        except BaseException as failure:
             self._failed(failure)
             return None
         system = self.system

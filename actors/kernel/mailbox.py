@@ -1,16 +1,17 @@
 """The mailbox: bounded, closable, with lanes and an exact ledger.
 
 Guarantees
-- `post` answers truthfully whether the message was accepted, from any thread, without blocking; after
-  `close` nothing slips in, except answers to what this incarnation itself has asked for.
-- Every accepted message of the user lane is counted in exactly one place at any instant. All counters
-  change under the one lock, so a snapshot balances (`Ledger.balanced`).
-- A wake-up is never lost: the `scheduled` flag is set and cleared under the lock that guards the queue.
+- `post` answers truthfully whether the message was accepted, from any thread, without blocking;
+  after `close` nothing slips in, except answers to what this incarnation itself has asked for.
+- Every accepted message of the user lane is counted in exactly one place at any instant. All
+  counters change under the one lock, so a snapshot balances (`Ledger.balanced`).
+- A wake-up is never lost: the `scheduled` flag is set and cleared under the lock that guards the
+  queue.
 - The system lane, stop, timers and answers are never refused: their number is bounded by what the
   receiver itself asked for.
 
-Why not `queue.Queue`: 1 us a message and no way to close it. Why not a lock-free deque: then nobody could
-say whether a message came before or after the close.
+Why not `queue.Queue`: 1 us a message and no way to close it. Why not a lock-free deque: then
+    nobody could say whether a message came before or after the close.
 
 The deque is made at the first message: an idle actor has none.
 """
@@ -105,7 +106,7 @@ class Mailbox(ABC):
         self.closed = self.ended = self.scheduled = False
         self.since = 0.0  # about when the handler in hand began
         self.suspended = True
-        # `dead`: envelopes still in the queue whose reply was withdrawn; `gone`: abandoned in threads.
+        # `dead`: envelopes still queued whose reply was withdrawn; `gone`: handlers left behind.
         self.accepted = self.handled = self.failed = self.expired = self.cancelled = 0
         self.dropped = self.refused = self.late = self.dead = self.gone = self.peak = 0
 
@@ -116,7 +117,7 @@ class Mailbox(ABC):
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def post(self, env: Envelope) -> bool:
+    def post(self, env: Envelope) -> bool:  # noqa: C901 - one lock, one pass: the hot path
         """Accept `env` or refuse it; True when accepted. Any thread, never blocks, never raises."""
         victim = None
         with self.lock:
@@ -143,7 +144,7 @@ class Mailbox(ABC):
                     else:
                         self.scheduled = True
         if verdict == _ACCEPT:
-            self.dispatcher.schedule(self)
+            self.dispatcher.schedule(self)  # type: ignore[arg-type]  # every mailbox is a Cell
         if victim is not None:
             self.discard(victim, "overflow")
         elif verdict == _REFUSE:
@@ -162,7 +163,7 @@ class Mailbox(ABC):
             if self.scheduled:
                 return True
             self.scheduled = True
-        self.dispatcher.schedule(self)
+        self.dispatcher.schedule(self)  # type: ignore[arg-type]  # every mailbox is a Cell
         return True
 
     def _overflow(self, env: Envelope, queue: deque[Envelope]) -> tuple[int, Envelope | None]:
@@ -229,7 +230,7 @@ class Mailbox(ABC):
             self._bury()
         return env
 
-    def _claim_locked(self) -> Envelope | None:
+    def _claim_locked(self) -> Envelope | None:  # noqa: C901 - the hot path
         if self.system_lane:
             return self.system_lane.popleft()
         queue = self.queue
@@ -306,9 +307,9 @@ class Mailbox(ABC):
     def _settle_locked(self, reply: Reply[Any] | None, state: int, value: Any) -> bool:
         """Count a handled message and set its answer; True when the answer came too late."""
         reached = PENDING if reply is None else reply._state
-        if reached == EXPIRED or state == EXPIRED:
+        if reached == EXPIRED or state == EXPIRED:  # noqa: PLR1714 - no tuple on the hot path
             self.expired += 1
-        elif reached == CANCELLED or state == CANCELLED:
+        elif reached == CANCELLED or state == CANCELLED:  # noqa: PLR1714 - as above
             self.cancelled += 1
         elif state == UNHANDLED:
             self.dropped += 1
@@ -385,7 +386,7 @@ class Mailbox(ABC):
         self.system.dead_letters.add(Envelope(value), self.path, "late_reply")
 
     def stash(self, env: Envelope) -> None:
-        """Keep the message in hand for later; it comes back in front of the queue with `unstash`."""
+        """Keep the message in hand for later; `unstash` puts it in front of the queue."""
         with self.lock:
             if self.stashed is None:
                 self.stashed = deque()

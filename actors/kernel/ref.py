@@ -1,8 +1,9 @@
 """`Ref`: the address of an actor.
 
-A Ref survives restarts, is hashable, has a path, and can be handed to any thread, task or actor. Sending
-never blocks and never raises because the receiver is slow: `tell` answers False, a request resolves with
-`MailboxFullError`. It is a `pykka.ActorRef`, so plain pykka actors can tell and ask it.
+A Ref survives restarts, is hashable, has a path, and can be handed to any thread, task or actor.
+Sending never blocks and never raises because the receiver is slow: `tell` answers False, a request
+resolves with `MailboxFullError`. It is a `pykka.ActorRef`, so plain pykka actors can tell and ask
+it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Ref(pykka.ActorRef[A]):
     __slots__ = ("_cell",)
 
     def __init__(self, cell: Cell) -> None:
-        # pykka's own __init__ makes a weak reference and copies four attributes; see the properties.
+        # pykka's own __init__ makes a weak reference and copies four attributes.
         self._cell = cell
 
     # -- sending -----------------------------------------------------------------------------------
@@ -91,7 +92,8 @@ class Ref(pykka.ActorRef[A]):
 
         Raises:
             WouldDeadlockError: on the thread of the actor's own loop; use `await ref.request(...)`.
-            DeadlineExceededError: (also `pykka.Timeout`) no answer in time; the work expires with it.
+            DeadlineExceededError: (also `pykka.Timeout`) no answer in time; the work expires with
+                it.
         """
         if block and get_ident() == self._cell.system.loop_thread:
             msg = (

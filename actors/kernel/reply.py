@@ -1,14 +1,15 @@
 """`Reply`: the answer to one request, on its way.
 
-Guarantees: the first answer wins, whoever gives it, and a later one never raises in the one who gives it
-(pykka's future kills the actor's thread instead); every waiter wakes exactly once; `await` works on any
-event loop and never blocks it; `.get()` works on any thread. Cancelling or expiring a Reply also ends the
-work behind it: queued work is withdrawn, a running handler is cancelled, and so is everything that the
-handler requested meanwhile (its children).
+Guarantees: the first answer wins, whoever gives it, and a later one never raises in the one who
+    gives it (pykka's future kills the actor's thread instead); every waiter wakes exactly once;
+    `await` works on any event loop and never blocks it; `.get()` works on any thread. Cancelling
+    or expiring a Reply also ends the work behind it: queued work is withdrawn, a running handler
+    is cancelled, and so is everything that the handler requested meanwhile (its children).
 
 Why not `asyncio.Future`: it belongs to one loop and is not safe across threads. Why not
-`concurrent.futures.Future`: a Condition each, 5 us to make. A Reply shares the lock of the actor that owes
-the answer, and makes an asyncio future or a thread lock only when somebody really waits.
+    `concurrent.futures.Future`: a Condition each, 5 us to make. A Reply shares the lock of the
+    actor that owes the answer, and makes an asyncio future or a thread lock only when somebody
+    really waits.
 """
 
 from __future__ import annotations
@@ -88,8 +89,9 @@ class Reply(pykka.Future[T]):
         if isinstance(exc_info, BaseException):
             error: BaseException | None = exc_info
         else:
-            triple = exc_info or sys.exc_info()
-            error = triple[1] if triple[1] is not None else triple[0]()
+            kind, error, _ = exc_info or sys.exc_info()
+            if error is None and kind is not None:
+                error = kind()
         if error is not None and not self.settle(FAILED, error) and self._cell is not None:
             self._cell.late_answer(error)
 
@@ -101,7 +103,7 @@ class Reply(pykka.Future[T]):
                 return False
             self._state = state
             self._value = value
-            if cell is not None and (self.work == QUEUED or self.work == STASHED):
+            if cell is not None and self.work in (QUEUED, STASHED):
                 cell.withdraw_locked(self)
         self.wake()
         if state >= CANCELLED:
@@ -146,7 +148,7 @@ class Reply(pykka.Future[T]):
             cell.system.hasten(self)
             if self._state:
                 return
-            waiter = asyncio.Future(loop=cell.system.loop)
+            waiter: asyncio.Future[None] = asyncio.Future(loop=cell.system.loop)
         else:
             waiter = asyncio.get_running_loop().create_future()
         if not self._wait_with(waiter, thread):
@@ -158,7 +160,7 @@ class Reply(pykka.Future[T]):
             self.cancel()
             raise
         finally:
-            if asker is not None and asker.waits_for:
+            if asker is not None and cell is not None and asker.waits_for:
                 asker.waits_for.remove(cell)
 
     __iter__ = __await__
@@ -177,8 +179,8 @@ class Reply(pykka.Future[T]):
             cell = self._cell
             if cell is not None and get_ident() == cell.system.loop_thread:
                 msg = (
-                    f"blocking on the answer of {cell.path} would stop the loop that has to give it; "
-                    "use `await reply` (or `await ref.request(...)`)"
+                    f"blocking on the answer of {cell.path} would stop the loop that has to give "
+                    "it; use `await reply` (or `await ref.request(...)`)"
                 )
                 raise WouldDeadlockError(msg, actor=cell.path)
             if cell is None:
@@ -255,13 +257,20 @@ class Reply(pykka.Future[T]):
 
     def filter(self, func: Callable[[Any], bool]) -> Reply[list[Any]]:  # type: ignore[override]
         """A Reply with the items that `func` accepts."""
-        return self.map(lambda items: [item for item in items if func(item)])  # type: ignore[attr-defined]
 
-    def reduce(self, func: Callable[[Any, Any], Any], *args: Any) -> Reply[Any]:  # type: ignore[override]
+        def chosen(items: Any) -> list[Any]:  # Any: an iterable, or the caller's mistake
+            return [item for item in items if func(item)]
+
+        return self.map(chosen)
+
+    def reduce(self, func: Callable[[Any, Any], Any], *args: Any) -> Reply[Any]:
         """A Reply with `functools.reduce(func, items, *args)`."""
         from functools import reduce
 
-        return self.map(lambda items: reduce(func, items, *args))  # type: ignore[arg-type]
+        def reduced(items: Any) -> Any:  # Any: an iterable, or the caller's mistake
+            return reduce(func, items, *args)
+
+        return self.map(reduced)
 
     def join(self, *futures: pykka.Future[Any]) -> Reply[list[Any]]:  # type: ignore[override]
         """A Reply with the values of several; the first error wins, at once."""

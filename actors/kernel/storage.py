@@ -116,7 +116,7 @@ class FolderStorage:
 
         def names() -> list[str]:
             try:
-                files = os.listdir(self._folder)
+                files = [file.name for file in self._folder.iterdir()]
             except FileNotFoundError:
                 return []
             known = (unquote(f.removesuffix(_SUFFIX)) for f in files if f.endswith(_SUFFIX))
@@ -147,7 +147,7 @@ class FolderStorage:
         def job() -> None:
             try:
                 value = work()
-            except BaseException as error:  # noqa: BLE001 - it is the answer to who waits
+            except BaseException as error:
                 reply.set_exception(error)
             else:
                 reply.set(value)

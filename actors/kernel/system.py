@@ -1,8 +1,9 @@
 """`ActorSystem`: the stage that actors of one runtime share.
 
-It owns the ports (clock, random numbers, dispatchers, events), the deadline wheel, the dead letters and the
-root of the tree. There is no global registry: several systems live in one process and know nothing of each
-other. It starts no thread and no loop; the Runtime hands it the dispatchers it shall use.
+It owns the ports (clock, random numbers, dispatchers, events), the deadline wheel, the dead
+letters and the root of the tree. There is no global registry: several systems live in one process
+and know nothing of each other. It starts no thread and no loop; the Runtime hands it the
+dispatchers it shall use.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.cell import Cell
-from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, current_worker
-from understudy.actors.kernel.ending import KILL
 from understudy.actors.kernel.clock import Bell, Clock, SystemClock
 from understudy.actors.kernel.dead_letters import DeadLetters
+from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, current_worker
+from understudy.actors.kernel.ending import KILL, Ending
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import Reply, asks
@@ -47,9 +48,13 @@ logger = logging.getLogger("understudy.kernel")
 class Events(Protocol):
     """Where facts go. `wants` is asked first, so that nothing is built for nobody."""
 
-    def wants(self, kind: type[Event]) -> bool: ...
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether somebody listens to `kind`."""
+        ...
 
-    def publish(self, event: Event) -> None: ...
+    def publish(self, event: Event) -> None:
+        """Pass it on; never blocks."""
+        ...
 
 
 class NoEvents:
@@ -121,7 +126,7 @@ class ActorSystem:
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.now = self.clock.now
-        self.random = rng or random.Random()  # noqa: S311 - jitter, not secrets
+        self.random = rng or random.Random()
         self.events: Events = events or NoEvents()
         self.loop = loop
         self.loop_thread = loop_thread
@@ -134,13 +139,13 @@ class ActorSystem:
         self.closing = False
         self.lost: UnderstudyError | None = None  # why nothing can be handled any more
         self.left_behind: dict[int, str] = {}  # paths of handlers that were abandoned
-        self._haunted: list[Cell] = []
+        self._haunted: list[Ending] = []
         self.failures: deque[tuple[str, BaseException]] = deque(maxlen=100)
         """The last unexpected failures, with the path of the actor; tests look at them."""
         self._numbers = itertools.count(1)
         self._lock = allocate_lock()
         self._past = Ledger()
-        self.parked_cells: dict[str, Cell] = {}
+        self.parked_cells: dict[str, Ending] = {}
         self.user = self._root("user")
         self.infrastructure = self._root("system")
 
@@ -215,7 +220,7 @@ class ActorSystem:
 
     def call_on_loop(self, fn: Callable[[], object]) -> None:
         """Run `fn` on the loop's thread: now when this is it, soon otherwise."""
-        from _thread import get_ident  # noqa: PLC0415 - shadowing guard: patched in simulations
+        from _thread import get_ident
 
         if get_ident() == self.loop_thread:
             fn()
@@ -255,24 +260,24 @@ class ActorSystem:
             if asker is not None and asker.waits_for:
                 asker.waits_for.remove(cell)
 
-    def restart_delay(self, cell: Cell) -> float | None:
+    def restart_delay(self, cell: Ending) -> float | None:
         """Seconds until `cell` may start again, or None when it has failed too often."""
         if cell.restarts is None:
             cell.restarts = RestartHistory()
         history: RestartHistory = cell.restarts
         return history.delay(self.restart_policy, self.now(), self.random.random())
 
-    def log_failure(self, cell: Cell, error: BaseException) -> None:
+    def log_failure(self, cell: Ending, error: BaseException) -> None:
         """Keep an unexpected failure, and log it with its traceback."""
         self.failures.append((cell.path, error))
         logger.error("%s failed: %r", cell.path, error, exc_info=error)
 
-    def log_abandoned(self, cell: Cell, env: Envelope) -> None:
+    def log_abandoned(self, cell: Ending, env: Envelope) -> None:
         """A handler did not end after its cancellation and is left behind."""
         kind = type(env.message).__name__
         logger.error("%s did not end after its cancellation in %s: abandoned", cell.path, kind)
 
-    def parked(self, cell: Cell) -> None:
+    def parked(self, cell: Ending) -> None:
         """`cell` has failed too often and stands still."""
         self.parked_cells[cell.path] = cell
         error = cell.last_error or RuntimeError("unknown")
@@ -281,7 +286,7 @@ class ActorSystem:
             at = self.clock.wall()
             self.events.publish(ActorParked(at=at, path=cell.path, error=to_wire(error)))
 
-    def ended(self, cell: Cell, error: BaseException | None) -> None:
+    def ended(self, cell: Ending, error: BaseException | None) -> None:
         """`cell` has ended for good: keep its account."""
         del error
         self.parked_cells.pop(cell.path, None)

@@ -1,8 +1,8 @@
 """Timers: messages to oneself, later.
 
-A timer belongs to the incarnation that made it and ends with it. A cancelled timer never fires, also when
-its message already lies in the mailbox; an `every` timer is never queued twice: the next bell rings only
-after its message was handled, or dropped.
+A timer belongs to the incarnation that made it and ends with it. A cancelled timer never fires,
+also when its message already lies in the mailbox; an `every` timer is never queued twice: the next
+bell rings only after its message was handled, or dropped.
 """
 
 from __future__ import annotations

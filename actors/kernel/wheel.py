@@ -1,8 +1,9 @@
 """The timer wheel: one coarse bell for all deadlines of requests.
 
-Requests are many and nearly all are answered long before their deadline, so a timer each would be the most
-expensive part of asking. The wheel sorts them into buckets of 10 ms (up to 10 ms late, never early); an
-answered request leaves its bucket at once, so that nothing is kept alive for its deadline's sake.
+Requests are many and nearly all are answered long before their deadline, so a timer each would be
+the most expensive part of asking. The wheel sorts them into buckets of 10 ms (up to 10 ms late,
+never early); an answered request leaves its bucket at once, so that nothing is kept alive for its
+deadline's sake.
 
 Thread-safe: adding is a dict write; the bell itself is armed on the loop.
 """

@@ -1,9 +1,9 @@
 """Which limiter keeps which model.
 
-A runtime's limits are given by pattern (`"openai:*"`, `"anthropic:claude-*"`); the first that matches
-counts, and everything that matches it on one account shares one limiter. An account on a provider of
-the network always has one, if only for its gate and its breaker; a model in this process has none
-unless a pattern names it.
+A runtime's limits are given by pattern (`"openai:*"`, `"anthropic:claude-*"`); the first that
+matches counts, and everything that matches it on one account shares one limiter. An account on a
+provider of the network always has one, if only for its gate and its breaker; a model in this
+process has none unless a pattern names it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,13 @@ class LimiterDirectory:
     def __init__(self, system: ActorSystem, limits: Mapping[str, Limit]) -> None:
         for pattern, limit in limits.items():
             if ":" not in pattern:
-                msg = f"limits={{{pattern!r}: ...}}: write it as 'provider:model', such as 'openai:*'"
+                msg = (
+                    f"limits={{{pattern!r}: ...}}: write it as 'provider:model', such as 'openai:*'"
+                )
                 raise ConfigError(msg)
-            if not isinstance(limit, Limit):
-                msg = f"limits={{{pattern!r}: {limit!r}}}: give a Limit(...)"
+            given: object = limit
+            if not isinstance(given, Limit):
+                msg = f"limits={{{pattern!r}: {given!r}}}: give a Limit(...)"
                 raise ConfigError(msg)
         self._system = system
         self._limits = dict(limits)

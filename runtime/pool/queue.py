@@ -243,6 +243,9 @@ class QueueDispatcher:
         self._assign = assign
         self._loop = loop
 
+    def hasten(self, reply: Reply[Any]) -> None:
+        """See `Dispatcher.hasten`: the workers' own dispatcher is asked."""
+
     def schedule(self, cell: Cell) -> None:
         """See `Dispatcher.schedule`."""
         with cell.lock:

@@ -30,9 +30,9 @@ def main() -> int:
             "pip install understudy[cli]\n"
         )
         return _USAGE_ERROR
-    from understudy.runtime.edge import cli
+    from understudy.runtime.edge.cli import main as command
 
-    return cli.main()
+    return command()
 
 
 if __name__ == "__main__":

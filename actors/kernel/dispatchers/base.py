@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.context import in_hand
-from understudy.actors.kernel.reply import DONE
+from understudy.actors.kernel.reply import DONE, Reply
 
 if TYPE_CHECKING:
-    from understudy.messages.envelope import Envelope
     from understudy.actors.kernel.cell import Cell
+    from understudy.messages.envelope import Envelope
 
 MESSAGES = 64
 """An actor hands over after this many messages ..."""
@@ -22,6 +22,10 @@ class Dispatcher(Protocol):
 
     on_loop: bool
     """True when handlers run on the event loop, so they may be `async`."""
+
+    def hasten(self, reply: Reply[Any]) -> None:
+        """Somebody is about to wait for `reply` on the loop: do now what can be done now."""
+        ...
 
     def schedule(self, cell: Cell) -> None:
         """Run a slice of `cell` soon. Any thread; `cell` is not scheduled elsewhere."""
@@ -51,7 +55,7 @@ def run_slice(cell: Cell) -> bool:
         token = in_hand.set(env)
         try:
             value = cell.receive(env.message) if env.lane else env.message()
-        except BaseException as error:  # noqa: BLE001 - contained: nobody else dies of it
+        except BaseException as error:
             state, value = cell.failed_with(env, error)
         else:
             state = DONE
@@ -60,7 +64,7 @@ def run_slice(cell: Cell) -> bool:
         at = now()
         if left <= 0 or at >= stop_at:
             mine = cell.current is env or not env.lane  # else it was abandoned meanwhile
-            cell.finish(env, state, value, False)
+            cell.finish(env, state, value, more=False)
             return mine
         cell.since = at
         env = cell.finish(env, state, value)

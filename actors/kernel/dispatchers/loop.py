@@ -1,20 +1,21 @@
 """The loop dispatcher: all its actors on one asyncio loop, without a task per message.
 
-Handlers run inside *runners*, a few real asyncio tasks that are reused. A runner takes ready actors from one
-queue and works through a slice of each. The first step of an `async` handler is taken by hand, inside the
-runner's task: most handlers end there, and then nothing was suspended and nothing was scheduled. One that
-suspends is awaited by its runner, and another runner takes over the queue. So `asyncio.timeout`, task groups
-and anyio work in handlers (the current task is the runner's from the first step to the last), an idle actor
-holds no task, and cancelling a handler is cancelling its runner for that message.
+Handlers run inside *runners*, a few real asyncio tasks that are reused. A runner takes ready
+actors from one queue and works through a slice of each. The first step of an `async` handler is
+taken by hand, inside the runner's task: most handlers end there, and then nothing was suspended
+and nothing was scheduled. One that suspends is awaited by its runner, and another runner takes
+over the queue. So `asyncio.timeout`, task groups and anyio work in handlers (the current task is
+the runner's from the first step to the last), an idle actor holds no task, and cancelling a
+handler is cancelling its runner for that message.
 
 Guarantees
-- A cancel by the kernel names the message it is for; it is ignored when that message has ended, and undone
-  with `Task.uncancel`. A cancel by anybody else ends the runner and is passed on.
+- A cancel by the kernel names the message it is for; it is ignored when that message has ended,
+  and undone with `Task.uncancel`. A cancel by anybody else ends the runner and is passed on.
 - A runner whose context a handler has changed (it set a ContextVar) is retired after that message.
 - The loop breathes: after `SECONDS` of work a runner lets the loop turn.
 
-Why not a Task per message: 1.8 times the floor. Why not stepping coroutines without a task: timeouts and
-cancel scopes break.
+Why not a Task per message: 1.8 times the floor. Why not stepping coroutines without a task:
+    timeouts and cancel scopes break.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class LoopDispatcher:
         self._hasty_until = 0.0
 
     def schedule(self, cell: Cell) -> None:
-        """See `Dispatcher.schedule`: on the loop at most one callback, elsewhere at most one signal."""
+        """See `Dispatcher.schedule`: at most one callback on the loop, or one signal to it."""
         self.ready.append(cell)
         if get_ident() == self.thread:
             if not self.awake:
@@ -89,9 +90,10 @@ class LoopDispatcher:
     def hasten(self, reply: Reply[Any]) -> None:
         """Somebody is about to wait for `reply` on the loop: handle what is ready and sync now.
 
-        Most asks in a loop go to an idle actor that answers at once. Running it here saves two turns of
-        the loop, which cost more than all of the kernel. Bounded in count and time, so that a task which
-        asks for ever cannot keep the loop from turning; async handlers need a task and are left alone.
+        Most asks in a loop go to an idle actor that answers at once. Running it here saves two
+        turns of the loop, which cost more than all of the kernel. Bounded in count and time, so
+        that a task which asks for ever cannot keep the loop from turning; async handlers need a
+        task and are left alone.
         """
         now = self.now()
         if self._hasty == 0:
@@ -119,7 +121,10 @@ class LoopDispatcher:
                 self._context = Context()
 
     def _lend(self, cell: Cell) -> bool:
-        """Take the first steps of an async actor here, in the name of a parked runner; False: cannot.
+        """Take the first steps of an async actor here, in the name of a parked runner.
+
+        Returns:
+            False when that cannot be done, or a handler has suspended.
 
         The runner's task is made the current one meanwhile, so a handler that goes on to suspend is
         simply awaited by it (asyncio has these two functions for those who implement tasks).
@@ -237,14 +242,15 @@ class Runner:
                     if ready and now() >= until:
                         await _turn()
                         until = now() + SECONDS
-                if self.closing or len(dispatcher.idle) >= dispatcher.kept:
+                # A handler may have closed it meanwhile, which mypy cannot see.
+                if self.closing or len(dispatcher.idle) >= dispatcher.kept:  # type: ignore[redundant-expr]
                     return
                 thrown = await self._park()
         finally:
             dispatcher.retire(self)
 
     def run(self, cell: Cell, env: Envelope | None, until: float) -> bool:
-        """Handle messages of one actor from `env` on; True when a handler has suspended (`held`)."""
+        """Handle messages of one actor from `env` on; True when a handler suspended (`held`)."""
         now = self.dispatcher.now
         left = MESSAGES
         self.dispatcher.cell = cell
@@ -342,12 +348,12 @@ class Runner:
         if len(self.context) != 1:
             self.closing = True  # a handler has changed the context: the next one must not see it
         mine = cell.current is env or not env.lane  # else it was abandoned meanwhile
-        cell.finish(env, state, value, False)
+        cell.finish(env, state, value, more=False)
         if mine:
             self.dispatcher.ready.append(cell)
 
     def _is_foreign(self, error: BaseException) -> bool:
-        """Told apart by who asked: somebody else cancelled our task, or Ctrl-C in the main thread."""
+        """Told apart by who asked: somebody else cancelled our task, or Ctrl-C in the main one."""
         if isinstance(error, KeyboardInterrupt):
             return threading.current_thread() is threading.main_thread()
         if not isinstance(error, asyncio.CancelledError) or self.task is None:

@@ -160,7 +160,7 @@ class SimLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """See `AbstractEventLoop`; for threads of the simulation's own."""
-        self._check_closed()
+        self._check_closed()  # type: ignore[attr-defined]  # BaseEventLoop's own
         self.admit()
         return self.soon(callback, *args, context=context)
 
@@ -193,17 +193,22 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def cancel_all(self) -> list[asyncio.Task[Any]]:
-        """Cancel every task, and turn until nothing more happens; the tasks that were left."""
+    def cancel_all(self) -> None:
+        """Cancel every task, and turn until nothing more happens."""
         self.dying = True
-        left = sorted(asyncio.all_tasks(self), key=hash)
-        for task in left:
-            task.cancel()
-        if left:
+        for _ in range(3):
+            left = sorted(asyncio.all_tasks(self), key=hash)
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            self._turns, self._limit = 0, self._now + 3600
             self.soon(lambda: None)
-            with suppress(SimulationError):  # it stands still: who goes on for ever is left behind
+            with suppress(SimulationError):  # who goes on for ever is left behind
                 self.run_forever()
-        return left
+        for task in sorted(asyncio.all_tasks(self), key=hash):
+            with suppress(BaseException):  # here and now, not when its garbage is collected
+                task.get_coro().close()
 
     def _refuse(self, name: str) -> NoReturn:
         msg = (

@@ -6,8 +6,9 @@ runs a slice of messages at a time; its `scheduled` flag keeps it on one thread 
 work has a dispatcher of its own, so that a hung tool never takes the threads of another class.
 
 Two things add threads beyond `size`, both up to `size` more: a thread that waits in one of our own
-blocking calls (`ask`, `agent.run`) is compensated by a spare one while it waits, so that nested work
-never waits for a thread that its ancestor holds; and a thread whose handler was abandoned is replaced.
+    blocking calls (`ask`, `agent.run`) is compensated by a spare one while it waits, so that
+    nested work never waits for a thread that its ancestor holds; and a thread whose handler was
+    abandoned is replaced.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from _thread import allocate_lock
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.dispatchers.base import run_slice
 from understudy.messages.errors import OverloadedError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
+    from understudy.actors.kernel.reply import Reply
     from understudy.messages.envelope import Envelope
 
 _here = threading.local()
@@ -61,6 +63,9 @@ class ThreadsDispatcher:
         if worker is not None:
             worker.start()
 
+    def hasten(self, reply: Reply[Any]) -> None:
+        """See `Dispatcher.hasten`: threads go on by themselves."""
+
     def close(self) -> None:
         """End the threads as they become idle; a stuck one is left behind (daemon)."""
         with self._lock:
@@ -79,8 +84,9 @@ class ThreadsDispatcher:
         with self._lock:
             if self.blocked >= self.size:
                 msg = (
-                    f"all {self.size} threads of {self.name} and as many spare ones wait for answers "
-                    "in blocking calls; nest less deeply, use async actors, or raise threads="
+                    f"all {self.size} threads of {self.name} and as many spare ones wait for "
+                    "answers in blocking calls; nest less deeply, use async actors, or raise "
+                    "threads="
                 )
                 raise OverloadedError(msg, chain=(self.name,))
             self.blocked += 1
