@@ -10,14 +10,16 @@ import pytest
 from understudy import (
     Actor,
     Agent,
+    DeadlineExceededError,
     RunCancelledError,
     Runtime,
     RuntimeStoppedError,
     Workflow,
+    WorkflowError,
     WouldDeadlockError,
     step,
 )
-from understudy.testing import FakeModel, assert_quiet
+from understudy.testing import FakeModel, ManualClock, assert_quiet
 
 if TYPE_CHECKING:
     from tests.conftest import Gate
@@ -369,3 +371,36 @@ def test_ctrl_c_in_the_block_ends_it_at_once() -> None:
         """
     )
     assert (done.returncode, done.stdout) == (0, "interrupted True False\n"), done.stderr
+
+
+def test_a_runtime_whose_time_stands_still_stops(gate: "Gate") -> None:
+    """A shutdown waits for those who end, never for a clock: it needs no tick of a manual one."""
+    clock = ManualClock()
+    with Runtime(clock=clock) as rt:
+        run = rt.submit(Agent(FakeModel(gate)), "x")
+        gate.until(waiting=1)
+        stopping = threading.Thread(target=rt.stop)
+        stopping.start()
+        gate.open("done")
+        stopping.join(timeout=10)
+        assert not stopping.is_alive()
+        assert run.get(timeout=10).output == "done"
+    assert_quiet(rt)
+
+
+def test_deadlines_follow_the_clock_that_was_given(gate: "Gate") -> None:
+    """A run's and a step's timeout pass when the runtime's clock says so."""
+    clock = ManualClock()
+    with Runtime(clock=clock) as rt:
+        run = rt.submit(Agent(FakeModel(gate)), "x", timeout=60)
+        flow = rt.submit(Workflow.sequential("w", step("a", gate, timeout=60)))
+        gate.until(waiting=2)
+        clock.advance(59)
+        assert run.status == flow.status == "running"
+        clock.advance(2)
+        with pytest.raises(DeadlineExceededError):
+            run.get(timeout=10)
+        with pytest.raises(WorkflowError, match="a took longer than its timeout of 60 s"):
+            flow.get(timeout=10)
+        gate.until(cancelled=2)
+    assert_quiet(rt)
