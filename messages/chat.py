@@ -91,14 +91,14 @@ class ToolMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="role", t
     is_error: bool = False
 
 
-def text_of(message: UserMessage) -> str:
-    """The text of a user's message, without its pictures."""
+Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+
+def text_of(message: Message) -> str:
+    """The text of a message, without its pictures."""
     if isinstance(message.content, str):
         return message.content
     return "".join(part.text for part in message.content if isinstance(part, Text))
-
-
-Message = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from understudy.actors.models.openai_wire import (
     UsagePart,
 )
 from understudy.actors.rules.tokens import estimate_tokens
-from understudy.messages.chat import AssistantMessage, ToolCall, Usage
+from understudy.messages.chat import AssistantMessage, ToolCall, Usage, text_of
 from understudy.messages.codec import MAX_DEPTH
 from understudy.messages.depth import json_too_deep
 from understudy.messages.errors import ResponseError
@@ -144,7 +144,7 @@ class Assembly:
     def _counted(self, text: str) -> Usage:
         part = self._usage
         if part is None or part.prompt_tokens is None or part.completion_tokens is None:
-            asked = sum(estimate_tokens(message.content) for message in self._request.messages)
+            asked = sum(estimate_tokens(text_of(message)) for message in self._request.messages)
             return Usage(input_tokens=asked, output_tokens=estimate_tokens(text), measured=False)
         prompt = part.prompt_tokens_details
         output = part.completion_tokens_details

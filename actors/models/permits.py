@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from understudy.actors.kernel.ref import Ref
-from understudy.messages.chat import ToolMessage, UserMessage, text_of
+from understudy.messages.chat import text_of
 from understudy.messages.errors import (
     ConnectError,
     DeadlineExceededError,
@@ -76,11 +76,7 @@ def _ask(request: Complete | Embed) -> Acquire:
         return Acquire(input_tokens=1 + sum(map(len, request.texts)) // 4)
     length = 0
     for message in request.messages:
-        if isinstance(message, UserMessage):
-            length += len(text_of(message))
-        else:
-            length += len(message.content)
-            length += 0 if isinstance(message, ToolMessage) else 16
+        length += len(text_of(message)) + 16
     return Acquire(input_tokens=1 + length // 4, output_tokens=request.max_tokens or 0)
 
 

@@ -97,12 +97,32 @@ def test_a_message_that_nobody_waits_for_is_killed_at_its_deadline_too(
     assert worker.ask(to("echo", value=1)) == 1
 
 
-def test_the_timeout_includes_the_start(runtime: Runtime, to: To) -> None:
+def test_the_timeout_includes_the_start(
+    runtime: Runtime, to: To, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A call cannot wait for ever for a process that does not come up."""
     worker = runtime.spawn(child(ProcessWorker, warm=False))
-    with pytest.raises(DeadlineExceededError):
-        worker.ask(to("pid", timeout=0.0))
+    with monkeypatch.context() as mute:
+        mute.setattr("understudy.actors.processes.process.child_command", _sleeps)
+        with pytest.raises(DeadlineExceededError, match="did not return in time"):
+            worker.ask(to("pid", timeout=0.1))
     assert worker.ask(to("echo", value=1)) == 1
+
+
+def test_a_process_that_never_says_its_first_word_is_killed(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spawner hears of it."""
+    monkeypatch.setattr("understudy.actors.processes.process.child_command", _sleeps)
+    monkeypatch.setattr("understudy.actors.processes.process.START_TIMEOUT", 0.1)
+    with pytest.raises(ToolError, match="did not start within 0.1 seconds") as caught:
+        runtime.spawn(child(ProcessWorker))
+    assert caught.value.retryable
+
+
+def _sleeps(fd: int) -> list[str]:
+    assert fd > 2
+    return ["sleep", "1000"]
 
 
 @pytest.mark.parametrize(

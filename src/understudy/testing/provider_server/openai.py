@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from understudy.messages.chat import (
+from understudy.messages.chat import , text_of(
     AssistantMessage,
     Message,
     SystemMessage,
@@ -167,7 +167,7 @@ class _Reply:
         self.asked = asked
         self._turn = turn
         self._head = {"id": f"chatcmpl-{number}", "created": number, "model": asked.model}
-        self._prompt_tokens = sum(len(split(message.content)) for message in messages)
+        self._prompt_tokens = sum(len(split(text_of(message))) for message in messages)
         self.output_tokens = len(turn.pieces) + len(turn.calls)
 
     @property
