@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from understudy.messages.chat import , text_of(
+from understudy.messages.chat import (
     AssistantMessage,
     Message,
     SystemMessage,
     ToolCall,
     ToolMessage,
     UserMessage,
+    text_of,
 )
 from understudy.testing.provider_server.delivery import Delivery
 from understudy.testing.provider_server.faults import Fault, Status, StreamFault
