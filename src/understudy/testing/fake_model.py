@@ -87,7 +87,7 @@ class FakeModel:
         self.name = name
         self.requests: list[Complete] = []
         self._function = answers if callable(answers) else None
-        self._turns = deque() if callable(answers) else deque(answers)
+        self._turns: deque[Turn] = deque(() if callable(answers) else answers)
         self._size = len(self._turns)
         self._latency = latency
         self._pace = tokens_per_second

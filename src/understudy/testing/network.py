@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
 
 @contextmanager
-def block_network() -> Iterator[None]:
+def block_network() -> Generator[None, None, None]:
     """Refuse every connection and every name that is not this machine, in the whole process."""
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
     sendto, look_up = socket.socket.sendto, socket.getaddrinfo

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,7 +41,8 @@ def runtime(request: pytest.FixtureRequest) -> Generator[Runtime, None, None]:
     with Runtime(name=request.node.name) as rt:
         yield rt
     marker = request.node.get_closest_marker("unquiet")
-    assert_quiet(rt, **({} if marker is None else marker.kwargs))
+    expected: dict[str, Any] = {} if marker is None else marker.kwargs  # Any: as assert_quiet takes
+    assert_quiet(rt, **expected)
 
 
 @pytest.hookimpl(wrapper=True)

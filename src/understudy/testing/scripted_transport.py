@@ -36,7 +36,7 @@ class ScriptedTransport(httpx.AsyncBaseTransport):
         self.requests: list[httpx.Request] = []
         self.closed = False
         self._respond = script if callable(script) else None
-        self._script = deque() if callable(script) else deque(script)
+        self._script: deque[Scripted] = deque(() if callable(script) else script)
         self._size = len(self._script)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
