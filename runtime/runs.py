@@ -34,6 +34,7 @@ class Run(Generic[T]):
     ) -> None:
         self._runtime = runtime
         self.reply = reply
+        self.origin = origin
         self.run_id = origin.run_id or ""
         self.trace_id = origin.trace_id or ""
         self._cancel = cancel

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import StreamBuffer
 from understudy.messages.agents import AgentSpec, Result
-from understudy.messages.chat import Message
+from understudy.messages.chat import Message, Usage
+from understudy.messages.control import Outcome
 from understudy.messages.envelope import Origin
 from understudy.messages.errors import (
     ConfigError,
@@ -52,6 +54,11 @@ class Submitter(ABC):
     @abstractmethod
     def system(self) -> ActorSystem:
         """The actors' stage."""
+
+    @property
+    @abstractmethod
+    def stage(self) -> ActorSystem:
+        """As `system`, also when it has stopped."""
 
     @property
     @abstractmethod
@@ -155,58 +162,70 @@ class Submitter(ABC):
         if timeout is not None and timeout <= 0:
             msg = f"timeout={timeout}: more than 0 seconds are needed"
             raise ConfigError(msg)
-        crew = self.crew
+        crew, name = self.crew, spec.name or "agent"
         origin = crew.origin()
-        reply = crew.run_agent(
-            spec, prompt, origin=origin, history=tuple(history), timeout=timeout, sink=sink
-        )
-        return self._opened(reply, origin, spec.name or "agent", reply.cancel)
+        with self._begun(origin, name) as begin:
+            reply = crew.run_agent(
+                spec, prompt, origin=origin, history=tuple(history), timeout=timeout, sink=sink
+            )
+        return self._opened(Run(self._itself(), reply, origin, reply.cancel), name, begin)
 
     def _submit_workflow(self, spec: WorkflowSpec, value: Any) -> Run[WorkflowResult]:
         crew = self.crew
         origin = crew.origin(deeper=True)
-        reply, ref = crew.run_workflow(spec, value, origin=origin)
+        with self._begun(origin, spec.name) as begin:
+            reply, ref = crew.run_workflow(spec, value, origin=origin)
 
         def cancel() -> None:
             if not ref.tell(CancelRun(why="the run was cancelled")):
                 reply.cancel()
 
-        return self._opened(reply, origin, spec.name, cancel)
+        return self._opened(Run(self._itself(), reply, origin, cancel), spec.name, begin)
 
-    def _opened(
-        self, reply: Reply[Any], origin: Origin, name: str, cancel: Callable[[], object]
-    ) -> Run[Any]:  # Any: Result or WorkflowResult
-        run: Run[Any] = Run(self._itself(), reply, origin, cancel)
-        self._open_runs[id(run)] = run
-        system, run_id, trace_id = self.system, run.run_id, run.trace_id
+    @contextmanager
+    def _begun(self, origin: Origin, name: str) -> Iterator[float]:
+        """Tell that a run begins, before anything of it can happen; gives the time."""
+        system, events = self.system, self.events
         begin = system.now()
-        if self.events.wants(RunStarted):
+        run_id, trace_id = origin.run_id or "", origin.trace_id or ""
+        if events.wants(RunStarted):
             at = system.clock.wall()
-            self.events.publish(RunStarted(at=at, run_id=run_id, trace_id=trace_id, name=name))
+            events.publish(RunStarted(at=at, run_id=run_id, trace_id=trace_id, name=name))
+        try:
+            yield begin
+        except BaseException as error:
+            if events.wants(RunFinished):
+                self._publish_end(origin, name, "failed", begin, Outcome(error=error))
+            raise
 
-        def closed(_: Reply[Any]) -> None:
+    def _opened(self, run: Run[Any], name: str, begin: float) -> Run[Any]:
+        self._open_runs[id(run)] = run
+
+        def closed(reply: Reply[Any]) -> None:
             self._open_runs.pop(id(run), None)
             if self._refusing and not self._open_runs:
                 self._ran_dry()
             if self.events.wants(RunFinished):
-                self._publish_end(run, name, system.now() - begin)
+                self._publish_end(run.origin, name, run.status, begin, reply.outcome())
 
-        reply.add_done_callback(closed)
+        run.reply.add_done_callback(closed)
         return run
 
-    def _publish_end(self, run: Run[Any], name: str, duration: float) -> None:
-        outcome = run.reply.outcome()
+    def _publish_end(
+        self, origin: Origin, name: str, status: str, begin: float, outcome: Outcome
+    ) -> None:
         value = outcome.value if outcome.error is None else getattr(outcome.error, "partial", None)
-        usage = value.usage if isinstance(value, (Result, WorkflowResult)) else None
+        usage = value.usage if isinstance(value, (Result, WorkflowResult)) else Usage()
+        system = self.stage
         event = RunFinished(
-            at=self.system.clock.wall(),
-            run_id=run.run_id,
-            trace_id=run.trace_id,
+            at=system.clock.wall(),
+            run_id=origin.run_id or "",
+            trace_id=origin.trace_id or "",
             name=name,
-            status=run.status,
-            duration=duration,
+            status=status,
+            duration=system.now() - begin,
+            usage=usage,
             error=None if outcome.error is None else to_wire(outcome.error),
-            **({} if usage is None else {"usage": usage}),
         )
         self.events.publish(event)
 

@@ -8,6 +8,7 @@ import pytest
 from understudy import (
     Agent,
     Event,
+    OverloadedError,
     RunFinished,
     RunStarted,
     Runtime,
@@ -235,6 +236,25 @@ def test_failures_are_told_with_their_errors(runtime: Runtime) -> None:
     assert finished.status == "failed"
     assert finished.error is not None
     assert finished.error.type == "WorkflowError"
+
+
+def test_a_run_that_cannot_begin_is_told_too() -> None:
+    """A run that is refused has started and failed, for those who count."""
+    seen: list[Event] = []
+    with Runtime(max_runs=1) as rt:
+        rt.events.subscribe(RunStarted, seen.append)
+        rt.events.subscribe(RunFinished, seen.append)
+        slow = rt.submit(Agent(FakeModel.echo(latency=60), name="slow"), "x")
+        with pytest.raises(OverloadedError):
+            rt.run(Agent(FakeModel.echo(), name="refused"), "y")
+        slow.cancel()
+        rt.events.flush(timeout=10)
+    assert [(type(e), e.name) for e in seen] == [  # type: ignore[attr-defined]
+        (RunStarted, "slow"),
+        (RunStarted, "refused"),
+        (RunFinished, "refused"),
+        (RunFinished, "slow"),
+    ]
 
 
 def test_a_run_gives_its_own_events(runtime: Runtime) -> None:
