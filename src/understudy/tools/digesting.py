@@ -54,17 +54,18 @@ def write(ctx: RunContext) -> str:
     summaries: Sequence[str | None] = ctx.get("document") or [None] * len(entries)
     errors = ctx.errors("document")
     documents = tuple(entry for entry in entries if isinstance(entry, Document))
-    problems = [entry for entry in entries if isinstance(entry, Problem)]
-    for index, error in errors.items():
-        entry = entries[index]
-        if isinstance(entry, Document):
-            problems.append(_problem(entry, error))
+    left = [
+        _problem(entry, errors[index])
+        for index, entry in enumerate(entries)
+        if isinstance(entry, Document) and index in errors
+    ]
     texts = [
         summary
         for entry, summary in zip(entries, summaries, strict=True)
         if isinstance(entry, Document)
     ]
-    return write_digest(Found(documents=documents, problems=()), texts, problems)
+    problems = tuple(entry for entry in entries if isinstance(entry, Problem))
+    return write_digest(Found(documents=documents, problems=problems), texts, left)
 
 
 def _problem(document: Document, error: BaseException) -> Problem:
