@@ -106,6 +106,16 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def inheritable() -> list[int]:
+    """Descriptors that a program started from here would get."""
+    found = []
+    for fd in range(3, 256):
+        with contextlib.suppress(OSError):
+            if os.get_inheritable(fd):
+                found.append(fd)
+    return found
+
+
 def block(fifo: str, how: str) -> None:
     """Say on `fifo` who runs here, then never return."""
     pids = [os.getpid()]
@@ -147,6 +157,12 @@ def scribble() -> None:
     for fd in range(3, 256):
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
             sock.send(b"\xff" * 64)
+    signal.pause()
+
+
+def hang_up() -> None:
+    """Close whatever is open, and go on."""
+    os.closerange(3, 256)
     signal.pause()
 
 

@@ -223,6 +223,11 @@ def test_the_environment_carries_no_secrets(
     assert {n for n in seen if not n.startswith(("LC_", "PYTHON"))} <= allowed
 
 
+def test_what_a_function_starts_inherits_nothing_of_ours(worker: Ref[Any], to: To) -> None:
+    """Neither the socket nor the lifeline, also without `close_fds`."""
+    assert worker.ask(to("inheritable")) == []
+
+
 def test_workers_bring_no_threads(runtime: Runtime, to: To) -> None:
     """Sockets and pidfds on the loop, however many there are."""
     before = set(threading.enumerate())

@@ -26,6 +26,7 @@ from understudy import (
     ToolError,
     child,
 )
+from understudy.actors.processes.requests import decode_answer, encode_call
 from understudy.actors.processes.worker import ProcessWorker
 from understudy.messages.processes import CallFunction
 
@@ -115,7 +116,7 @@ def test_a_process_that_never_says_its_first_word_is_killed(
     """The spawner hears of it."""
     monkeypatch.setattr("understudy.actors.processes.process.child_command", _sleeps)
     monkeypatch.setattr("understudy.actors.processes.process.START_TIMEOUT", 0.1)
-    with pytest.raises(ToolError, match="did not start within 0.1 seconds") as caught:
+    with pytest.raises(ToolError, match=r"did not start within 0\.1 seconds") as caught:
         runtime.spawn(child(ProcessWorker))
     assert caught.value.retryable
 
@@ -147,8 +148,12 @@ def test_a_process_that_dies_is_an_error_that_says_how(
     assert worker.ask(to("pid")) != pid
 
 
-def test_the_last_words_of_a_process_hang_on_its_error(worker: Ref[Any], to: To) -> None:
-    """So that one need not look for them in the log."""
+def test_the_last_words_of_a_process_hang_on_its_error(
+    runtime: Runtime, to: To, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that one need not look for them in the log; nothing of them waits in a buffer."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    worker = runtime.spawn(child(ProcessWorker))
     with pytest.raises(ToolError, match="exit status 6") as caught:
         worker.ask(to("last_words"))
     assert caught.value.__notes__ == ["Its last words:\ncannot go on"]
@@ -162,6 +167,13 @@ def test_a_process_that_writes_to_its_socket_is_not_trusted(worker: Ref[Any], to
     assert worker.ask(to("pid")) != pid
 
 
+def test_a_process_that_hangs_up_is_ended(worker: Ref[Any], to: To) -> None:
+    """It could never answer."""
+    with pytest.raises(ToolError, match="killed by SIGKILL"):
+        worker.ask(to("hang_up"))
+    assert worker.ask(to("echo", value=1)) == 1
+
+
 @pytest.mark.anyio
 async def test_a_process_that_dies_between_calls_is_replaced(to: To) -> None:
     """Noticed when it happens; no call is lost."""
@@ -173,6 +185,23 @@ async def test_a_process_that_dies_between_calls_is_replaced(to: To) -> None:
         async with asyncio.timeout(20):
             await process.ended
         assert await worker.request(to("pid")) != pid
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_came_just_before_the_end_counts(to: To) -> None:
+    """Although the end is noticed first."""
+    async with Runtime() as rt:
+        worker = await rt.aspawn(child(ProcessWorker))
+        process = worker._cell.actor._process
+        answer = asyncio.ensure_future(process.call(encode_call(1, to("echo", value=1)), "echo"))
+        await asyncio.sleep(0)
+        assert select.select([process._connection._sock], [], [], 20)[0]
+        pidfd = os.pidfd_open(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        assert select.select([pidfd], [], [], 20)[0]
+        os.close(pidfd)
+        process._watch._ended()
+        assert decode_answer(await answer, 1, "echo").value == 1  # type: ignore[union-attr]
 
 
 def test_an_orderly_stop_lets_the_process_end_by_itself(
