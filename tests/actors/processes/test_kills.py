@@ -59,7 +59,8 @@ def test_a_cancelled_call_is_killed_and_the_next_gets_a_fresh_process(
 
 def test_a_call_is_killed_at_its_timeout(worker: Ref[Any], to: To, started: Started) -> None:
     """The error names the function."""
-    reply = worker.request(to("block", timeout=0.2, fifo=started.fifo, how="gil"))
+    worker.ask(to("pid"))  # so that the module is imported
+    reply = worker.request(to("block", timeout=0.5, fifo=started.fifo, how="gil"))
     started.wait()
     with pytest.raises(DeadlineExceededError, match="process_functions:block did not return"):
         reply.get()
@@ -70,7 +71,8 @@ def test_a_call_is_killed_at_the_deadline_of_its_message(
     worker: Ref[Any], to: To, started: Started
 ) -> None:
     """Who asked is answered by the kernel, as for any other actor."""
-    reply = worker.request(to("block", fifo=started.fifo, how="pipe"), timeout=0.3)
+    worker.ask(to("pid"))  # so that the module is imported
+    reply = worker.request(to("block", fifo=started.fifo, how="pipe"), timeout=0.5)
     started.wait()
     with pytest.raises(DeadlineExceededError):
         reply.get()
@@ -91,6 +93,7 @@ def test_a_message_that_nobody_waits_for_is_killed_at_its_deadline_too(
     runtime: Runtime, worker: Ref[Any], to: To, started: Started
 ) -> None:
     """It has inherited one, and there is no request that could expire."""
+    worker.ask(to("pid"))  # so that the module is imported
     teller = runtime.spawn(child(Teller, worker))
     assert teller.ask(to("block", fifo=started.fifo, how="pipe"), timeout=0.5)
     started.wait()
