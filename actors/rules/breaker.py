@@ -62,6 +62,15 @@ class Breaker:
             return True
         return state == "closed"
 
+    @property
+    def tripped(self) -> bool:
+        """True unless it is closed: how calls end is of interest."""
+        return self._until is not None
+
+    def forgo(self) -> None:
+        """A call that was allowed will have no end to be recorded: another may be tried."""
+        self._out = max(0, self._out - 1)
+
     def record(self, now: float, *, ok: bool) -> None:
         """How a call that was allowed has ended."""
         if self._until is not None:

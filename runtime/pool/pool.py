@@ -272,12 +272,14 @@ class Pool:
     def _dismiss(self, worker: Worker) -> None:
         """A worker leaves, after its job."""
         if self._leave(worker):
+            self._breaker.forgo()
             worker.ref.stop()
 
     def gone(self, worker: Worker) -> None:
         """A worker has ended: killed from outside, unless the pool knows already."""
         if self._leave(worker):
             self._crashes += 1
+            self._breaker.forgo()
             self.fill()
         self.assign()
 
@@ -352,10 +354,12 @@ class Pool:
                     self._attempts.pop(id(env), None)
                 self._cell.settle_deferred(env, state, value)
             else:
-                self._failed(env, state, value, crashed=crashed)
+                # One that had left already, and had only its job to finish, may crash too.
+                poison = crashed or (worker.closed and worker.last_error is value)
+                self._failed(env, state, value, crashed=poison)
         if crashed:
             self._crashed(value)
-        elif state == DONE and self._backoff:
+        elif state == DONE and (self._backoff or self._breaker.tripped):
             self._worked()
         if self._cell.stopping:
             self._cell.look()

@@ -116,6 +116,12 @@ class Queue(Cell):
             env.cell.cancel_envelope(env)
         self.look()
 
+    def withdraw_locked(self, reply: Reply[Any]) -> None:
+        """See `Mailbox.withdraw_locked`; nobody else notices that a stopping pool has no job left."""
+        super().withdraw_locked(reply)
+        if self.stopping and not self.system.loop.is_closed():
+            self.system.after(0.0, self.look)
+
     def look(self) -> None:
         """Make the pool look at itself again: it may be able to end now."""
         if self.stopping:
