@@ -46,6 +46,7 @@ class Progress:
         self._rows = {step.name: Row() for step in workflow.steps}
         self._title = workflow.name
         self._live: Live | None = None
+        self._events = runtime.events
         self._subscriptions = [
             runtime.events.subscribe(StepDispatched, self._dispatched),
             runtime.events.subscribe(StepCompleted, self._completed),
@@ -69,6 +70,7 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._events.flush(0.5)
         for subscription in self._subscriptions:
             subscription.cancel()
         if self._live is not None:
