@@ -7,7 +7,7 @@ READY := .venv/.package
 DOCUMENTS := README.md CHANGELOG.md CONTRIBUTING.md docs messages actors runtime
 
 .DELETE_ON_ERROR:
-.PHONY: demo test fmt lint type
+.PHONY: demo test fmt lint type bench
 
 demo: $(READY)  ## digest the project's own documents
 	@mkdir -p build
@@ -16,6 +16,9 @@ demo: $(READY)  ## digest the project's own documents
 
 test: lint type  ## everything that CI checks
 	$(BIN)/pytest -n auto --dist loadfile
+
+bench: $(READY)  ## the figures of docs/performance.md
+	$(BIN)/python -m benchmarks.digest
 
 fmt: $(READY)  ## format, and repair what ruff can repair
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
