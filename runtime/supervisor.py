@@ -138,16 +138,16 @@ class Supervisor(Actor):
         if not cells:
             self._busy = False
             for cell in [ref.cell for ref in self._refs]:
+                if self._busy:
+                    return  # the others are next
                 error = self._waiting.pop(id(cell), None)
                 if error is not None and cell.state == "restarting":
                     self.child_failed(cell, error)
-                    return
-            self._waiting.clear()
             return
         first, *rest = cells
 
         def stood_up(reply: Reply[Any]) -> None:
-            if reply.outcome().error is None:
+            if reply.outcome().error is None or first.stopping:
                 self._cell.post_system(partial(self._stand_up, rest, life))
             else:
                 self._cell.post_system(partial(self._stand_up, [], life))

@@ -122,6 +122,8 @@ class Ending(Mailbox):
     def _do_halt(self) -> None:
         """Drop what will not be handled; `idle_locked` ends the actor when all is quiet."""
         with self.lock:
+            if self.ended:
+                return
             # Suspended while it ends, it waits for its children: that is no reason to leave them.
             without_life = self.suspended and self.state != ActorState.STOPPING
             if self.stopping >= NOW or without_life:
@@ -268,6 +270,12 @@ class Ending(Mailbox):
             deferred, self.deferred = self.deferred, None
             owed = [env for env in (deferred or {}).values() if env is not None]
             self.cancelled += sum(env is not self.current for env in owed)
+            stale = [env for env in self.queue or () if env.lane == Lane.ANSWER]
+            if stale:  # what this life asked for is nothing that the next one knows of
+                self.queue = deque(env for env in self.queue or () if env.lane != Lane.ANSWER)
+                self.cancelled += len(stale)
+        for env in stale:
+            self.system.dead_letters.add(env, self.path, "cancelled")
         for env in owed:
             if env.reply is not None:
                 env.reply.settle(FAILED, error)
@@ -307,6 +315,8 @@ class Ending(Mailbox):
         if self.stopping:
             self._end_incarnation(error)
             self.end(None)
+            if self.system_lane:  # somebody waits for an operation that has come too late
+                self.dispatcher.schedule(self)  # type: ignore[arg-type]  # it is a Cell
             return
         self._end_incarnation(error)
         with self.lock:  # `scheduled` was left to the abandoned handler: take it back

@@ -194,6 +194,12 @@ class Life(Ending):
         reply: Reply[Any] = Reply()
 
         def operation() -> Coroutine[Any, Any, None] | None:
+            if self.stopping:
+                reply.set_exception(self.dead_error())
+                return None
+            if self.state != ActorState.RESTARTING:  # somebody restarted it by hand meanwhile
+                reply.set(self.ref)
+                return None
             self.starters = [*(self.starters or ()), reply]
             return self._do_restart()
 
@@ -209,7 +215,7 @@ class Life(Ending):
         try:
             self.build()
         except BaseException as failure:
-            self._failed(failure)
+            self._start_failed(failure)
             return None
         system = self.system
         if system.events.wants(ActorRestarted):

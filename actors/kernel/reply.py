@@ -17,16 +17,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from _thread import allocate_lock, get_ident
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from threading import local
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
 
-from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.errors import ActorDeadError, DeadlineExceededError
+from understudy.actors.kernel.waits import asks
 from understudy.messages.control import Outcome
-from understudy.messages.errors import DeadlockError, RunCancelledError, WouldDeadlockError
+from understudy.messages.errors import RunCancelledError, WouldDeadlockError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
@@ -274,6 +274,8 @@ class Reply(pykka.Future[T]):
 
     def join(self, *futures: pykka.Future[Any]) -> Reply[list[Any]]:  # type: ignore[override]
         """A Reply with the values of several; the first error wins, at once."""
+        from understudy.actors.kernel.gathering import gather
+
         return gather([self, *futures])
 
     def set_get_hook(self, func: object) -> None:
@@ -326,97 +328,6 @@ class Reply(pykka.Future[T]):
                 child.cancel(expired=self._state == EXPIRED)
         if self._cell is not None and self.work == CLAIMED:
             self._cell.cancel_running(self)
-
-
-def asks(reply: Reply[Any], cell: Cell) -> Cell | None:
-    """Note that the handler in hand waits for `cell`; the waiting actor, or None outside of one.
-
-    Raises:
-        DeadlockError: `cell` waits, over however many others, for this very handler.
-    """
-    hand = in_hand.get()
-    if hand is None or hand.cell is None or hand.cell.current is not hand:
-        return None  # not a handler: a task beside it may well wait
-    asker: Cell = hand.cell
-    if cell is asker or cell.waits_for:
-        cycle = _cycle(asker, cell)
-        if cycle:
-            reply.cancel()
-            paths = tuple(each.path for each in cycle)
-            raise DeadlockError(" -> ".join(paths), cycle=paths, actor=asker.path)
-    if asker.waits_for is None:
-        asker.waits_for = []
-    asker.waits_for.append(cell)
-    return asker
-
-
-def _cycle(asker: Cell, target: Cell) -> list[Cell]:
-    """The path from `asker` over `target` back to `asker`, or nothing."""
-    seen: set[int] = set()
-    stack = [[asker, target]]
-    while stack:
-        path = stack.pop()
-        last = path[-1]
-        if last is asker:
-            return path
-        if id(last) not in seen:
-            seen.add(id(last))
-            stack.extend([*path, each] for each in list(last.waits_for or ()))
-    return []
-
-
-def gather(
-    futures: Iterable[pykka.Future[Any]], *, timeout: float | None = None
-) -> Reply[list[Any]]:
-    """Wait for several at once: a Reply with all values in order, or the first error as it happens.
-
-    Args:
-        futures: Replies, or pykka's futures.
-        timeout: seconds for all of them together; then those that are left are cancelled, and
-            the error is `DeadlineExceededError`.
-    """
-    replies = [future if isinstance(future, Reply) else adopt(future) for future in futures]
-    joined: Reply[list[Any]] = Reply()
-    left = len(replies)
-    lock = allocate_lock()
-
-    def one(reply: Reply[Any]) -> None:
-        nonlocal left
-        if reply._state != DONE:
-            joined.settle(FAILED, reply._error())
-            return
-        with lock:
-            left -= 1
-            last = left == 0
-        if last:
-            joined.set([each._value for each in replies])
-
-    if not replies:
-        joined.set([])
-    system = next((each._cell.system for each in replies if each._cell is not None), None)
-    if timeout is not None and system is not None:
-        for each in replies:
-            joined.adopt(each)
-        system.wheel.add(joined, system.now() + timeout)
-    for reply in replies:
-        reply.add_done_callback(one)
-    return joined
-
-
-def adopt(future: pykka.Future[Any]) -> Reply[Any]:
-    """A Reply for a foreign pykka future; a thread of its own waits for it (daemon, named)."""
-    import threading
-
-    reply: Reply[Any] = Reply()
-
-    def wait() -> None:
-        try:
-            reply.set(future.get())
-        except BaseException as error:
-            reply.set_exception(error)
-
-    threading.Thread(target=wait, name="understudy-pykka-future", daemon=True).start()
-    return reply
 
 
 def _notify(waiter: Any, thread: int) -> None:  # Any: an asyncio future or a thread lock

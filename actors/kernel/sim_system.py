@@ -18,7 +18,6 @@ from understudy.actors.kernel.cell import Cell
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.dispatchers.sim import stream
 from understudy.actors.kernel.faults import Fault, Faults, SimulatedCrashError
-from understudy.actors.kernel.mailbox import Mailbox
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.kernel.system import ActorSystem
@@ -234,7 +233,7 @@ class _Mishap(NamedTuple):
         return self.drop
 
 
-_since: Any = Mailbox.__dict__["since"]  # Any: the slot itself
+_since: Any = Cell.since  # Any: the slot itself
 
 
 @cache

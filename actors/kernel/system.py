@@ -24,7 +24,8 @@ from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, curr
 from understudy.actors.kernel.ending import KILL, Ending
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
-from understudy.actors.kernel.reply import Reply, asks
+from understudy.actors.kernel.reply import Reply
+from understudy.actors.kernel.waits import asks
 from understudy.actors.kernel.wheel import DeadlineWheel
 from understudy.actors.rules.restarts import RestartHistory, RestartPolicy
 from understudy.messages.control import Ledger

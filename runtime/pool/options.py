@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError
 from understudy.messages.workflows import Effects
 
@@ -55,6 +56,22 @@ class PoolOptions(msgspec.Struct, frozen=True, kw_only=True):
             msg = f"timeout={self.timeout}: more than 0 seconds"
             raise ConfigError(msg)
 
+    def following(self, job: Any, attempts: int, *, lost: bool) -> Any:  # Any: the user's jobs
+        """The job to do instead of one that came to nothing; None when it may not be done again.
+
+        Args:
+            job: what was begun `attempts` times.
+            attempts: counted when it was claimed.
+            lost: its worker was lost with it; else it has failed by itself.
+        """
+        if self.again is not None:
+            return self.again(job) if lost else None
+        if self.effects == "at_most_once":
+            return None
+        if lost and self.effects is not None:
+            return job if attempts < MAX_CRASHES else None
+        return job if attempts <= self.retries else None
+
 
 class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     """A pool at one instant.
@@ -87,3 +104,11 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
 def size_of(size: int | tuple[int, int]) -> tuple[int, int]:
     """`(min, max)` for a size, which may be one number."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def stats_of(ledger: Ledger, **rest: Any) -> PoolStats:  # Any: the other fields
+    """Statistics of a pool whose jobs stand in `ledger`."""
+    unanswered = ledger.expired + ledger.cancelled + ledger.dropped
+    return PoolStats(
+        queued=ledger.queued, done=ledger.handled, failed=ledger.failed + unanswered, **rest
+    )

@@ -13,7 +13,7 @@ Guarantees
 - Workers are replaced for ever, with backoff. The pool never escalates because what its workers
   depend on is down: when most of them crash, a breaker opens, new jobs are refused at once, and
   after a while one worker tries again.
-- A worker that does not end after its job's deadline is abandoned by the kernel, and replaced.
+- A worker that does not end after its job's deadline is abandoned and replaced.
 """
 
 from __future__ import annotations
@@ -34,7 +34,14 @@ from understudy.messages.errors import (
     BreakerOpenError,
     UnderstudyError,
 )
-from understudy.runtime.pool.options import IDLE, MAX_CRASHES, PoolOptions, PoolStats, size_of
+from understudy.runtime.pool.options import (
+    IDLE,
+    MAX_CRASHES,
+    PoolOptions,
+    PoolStats,
+    size_of,
+    stats_of,
+)
 from understudy.runtime.pool.queue import Queue, QueueDispatcher, Worker
 
 _LOST = (ActorDeadError, ActorRestartedError)
@@ -151,16 +158,13 @@ class Pool:
     @property
     def stats(self) -> PoolStats:
         """The pool at this instant."""
-        ledger = self._cell.ledger()
-        return PoolStats(
+        return stats_of(
+            self._cell.ledger(),
             name=self.name,
             size=self._size,
             workers=self._count,
             idle=len(self._idle),
-            queued=ledger.queued,
             waiting=len(self._cell.waiting or ()),
-            done=ledger.handled,
-            failed=ledger.failed + ledger.expired + ledger.cancelled + ledger.dropped,
             retried=self._retried,
             quarantined=self._quarantined,
             crashes=self._crashes,
@@ -376,7 +380,11 @@ class Pool:
         attempts, crashes = self._attempts.pop(id(env), (0, 0))
         attempts, crashes = attempts + 1, crashes + crashed
         lost = isinstance(error, _LOST)
-        following = self._following(env, attempts, lost=lost) if state == FAILED or lost else None
+        following = (
+            self._options.following(env.message, attempts, lost=lost)
+            if state == FAILED or lost
+            else None
+        )
         if following is None or crashes >= MAX_CRASHES:
             if isinstance(error, UnderstudyError) and attempts > 1:
                 error.attempts, error.retryable = attempts, False
@@ -395,17 +403,6 @@ class Pool:
         else:
             delay = 0.1 * 2 ** min(attempts - 1, 6) * self._system.random.random()
             self._system.after(delay, partial(self._put_back, env))
-
-    def _following(self, env: Envelope, attempts: int, *, lost: bool) -> Any:  # Any: the user's
-        """The job to do instead of one that came to nothing; None when it may not be done again."""
-        options = self._options
-        if options.again is not None:
-            return options.again(env.message) if lost else None
-        if options.effects == "at_most_once":
-            return None
-        if lost and options.effects is not None:
-            return env.message if attempts < MAX_CRASHES else None
-        return env.message if attempts <= options.retries else None
 
     def _put_back(self, env: Envelope) -> None:
         if not self._cell.put_back(env):

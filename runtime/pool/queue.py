@@ -117,7 +117,7 @@ class Queue(Cell):
         self.look()
 
     def withdraw_locked(self, reply: Reply[Any]) -> None:
-        """See `Mailbox.withdraw_locked`; nobody else notices that a stopping pool has no job left."""
+        """See `Mailbox.withdraw_locked`; a stopping pool may have no job left now."""
         super().withdraw_locked(reply)
         if self.stopping and not self.system.loop.is_closed():
             self.system.after(0.0, self.look)

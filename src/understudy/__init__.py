@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.actor import Actor
+    from understudy.actors.kernel.gathering import gather
     from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
     from understudy.actors.kernel.ref import Ref
-    from understudy.actors.kernel.reply import Reply, gather
+    from understudy.actors.kernel.reply import Reply
     from understudy.messages.agents import AgentSpec, Result
     from understudy.messages.chat import (
         AssistantMessage,
@@ -180,7 +181,8 @@ _HOMES = {
     "actors.kernel.actor": ["Actor"],
     "actors.kernel.options": ["ChildSpec", "MailboxOptions", "child"],
     "actors.kernel.ref": ["Ref"],
-    "actors.kernel.reply": ["Reply", "gather"],
+    "actors.kernel.gathering": ["gather"],
+    "actors.kernel.reply": ["Reply"],
     "messages.agents": ["AgentSpec", "Result"],
     "messages.chat": [
         "AssistantMessage",

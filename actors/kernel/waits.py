@@ -1,0 +1,55 @@
+"""Who waits for whom: deadlocks, named.
+
+A handler that waits for the answer of another actor is an edge in a graph; an edge that closes a
+cycle would never be answered, so it is refused in the handler that closes it. A deferred answer
+adds no edge for the actor that deferred it, and neither does a task beside the handlers: they keep
+nobody waiting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from understudy.actors.kernel.context import in_hand
+from understudy.messages.errors import DeadlockError
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.cell import Cell
+    from understudy.actors.kernel.reply import Reply
+
+
+def asks(reply: Reply[Any], cell: Cell) -> Cell | None:
+    """Note that the handler in hand waits for `cell`; the waiting actor, or None outside of one.
+
+    Raises:
+        DeadlockError: `cell` waits, over however many others, for this very handler.
+    """
+    hand = in_hand.get()
+    if hand is None or hand.cell is None or hand.cell.current is not hand:
+        return None  # not a handler: a task beside it may well wait
+    asker: Cell = hand.cell
+    if cell is asker or cell.waits_for:
+        cycle = _cycle(asker, cell)
+        if cycle:
+            reply.cancel()
+            paths = tuple(each.path for each in cycle)
+            raise DeadlockError(" -> ".join(paths), cycle=paths, actor=asker.path)
+    if asker.waits_for is None:
+        asker.waits_for = []
+    asker.waits_for.append(cell)
+    return asker
+
+
+def _cycle(asker: Cell, target: Cell) -> list[Cell]:
+    """The path from `asker` over `target` back to `asker`, or nothing."""
+    seen: set[int] = set()
+    stack = [[asker, target]]
+    while stack:
+        path = stack.pop()
+        last = path[-1]
+        if last is asker:
+            return path
+        if id(last) not in seen:
+            seen.add(id(last))
+            stack.extend([*path, each] for each in list(last.waits_for or ()))
+    return []
