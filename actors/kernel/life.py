@@ -252,6 +252,8 @@ class Life(Ending):
     def park(self) -> None:
         """Too many failures: stand still, answer everybody, wait for `restart()`."""
         with self.lock:
+            if self.stopping:
+                return
             self.state = ActorState.PARKED
             self.closed = True
             left = self._drain_locked()

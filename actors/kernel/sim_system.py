@@ -14,6 +14,7 @@ from functools import cache, partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from understudy.actors.kernel.accounts import Accounts
 from understudy.actors.kernel.cell import Cell
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.dispatchers.sim import stream
@@ -233,7 +234,7 @@ class _Mishap(NamedTuple):
         return self.drop
 
 
-_since: Any = Cell.since  # Any: the slot itself
+_since: Any = vars(Accounts)["since"]  # Any: the slot itself
 
 
 @cache
