@@ -24,27 +24,23 @@ from typing import Any
 from understudy.actors.kernel.cell import Cell
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
-from understudy.actors.kernel.reply import DONE, FAILED, UNHANDLED, Reply
+from understudy.actors.kernel.reply import DONE, Reply
 from understudy.actors.kernel.system import ActorSystem, Guardian, Later
 from understudy.actors.rules.breaker import Breaker
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import (
-    ActorDeadError,
-    ActorRestartedError,
     BreakerOpenError,
     UnderstudyError,
 )
+from understudy.runtime.pool.attempts import LOST, Attempts
 from understudy.runtime.pool.options import (
     IDLE,
-    MAX_CRASHES,
     PoolOptions,
     PoolStats,
     size_of,
     stats_of,
 )
 from understudy.runtime.pool.queue import Queue, QueueDispatcher, Worker
-
-_LOST = (ActorDeadError, ActorRestartedError)
 
 
 class Pool:
@@ -75,8 +71,7 @@ class Pool:
         self._coming: set[int] = set()  # workers that were woken, or are being made, for a job
         self._hired = 0
         self._count = 0
-        self._attempts: dict[int, tuple[int, int]] = {}
-        self._retried = self._quarantined = self._crashes = self._backoff = 0
+        self._crashes = self._backoff = 0
         self._paused = False
         self._breaker = Breaker()
         self._bells: dict[str, Later] = {}
@@ -91,6 +86,7 @@ class Pool:
         cell.accepts = worker.cls.traits.accepts
         self.ref: Ref[Any] = Ref(cell)  # Any: Ref of no class of the user's
         cell.ref = self.ref
+        self._attempts = Attempts(cell, options, self.assign)
         system.adopt(cell, parent)
 
     # -- for users --------------------------------------------------------------------------------
@@ -165,8 +161,8 @@ class Pool:
             workers=self._count,
             idle=len(self._idle),
             waiting=len(self._cell.waiting or ()),
-            retried=self._retried,
-            quarantined=self._quarantined,
+            retried=self._attempts.retried,
+            quarantined=self._attempts.quarantined,
             crashes=self._crashes,
             paused=self._paused,
             breaker=self._breaker.state(self._system.now()),
@@ -246,7 +242,7 @@ class Pool:
         now = self._system.now()
         self._crashes += 1
         self._breaker.record(now, ok=False)
-        if isinstance(error, _LOST):
+        if isinstance(error, LOST):
             self.assign()  # killed from outside: that is no reason to wait
             return
         self._backoff = min(self._backoff + 1, 7)
@@ -354,13 +350,12 @@ class Pool:
         crashed = worker.closed and self._leave(worker)
         if self._cell.owes(env):
             if state == DONE:
-                if self._attempts:
-                    self._attempts.pop(id(env), None)
+                self._attempts.succeeded(env)
                 self._cell.settle_deferred(env, state, value)
             else:
                 # One that had left already, and had only its job to finish, may crash too.
                 poison = crashed or (worker.closed and worker.last_error is value)
-                self._failed(env, state, value, crashed=poison)
+                self._attempts.failed(env, state, value, crashed=poison)
         if crashed:
             self._crashed(value)
         elif state == DONE and (self._backoff or self._breaker.tripped):
@@ -374,38 +369,3 @@ class Pool:
         now = self._system.now()
         if self._breaker.state(now) != "closed":
             self._breaker.record(now, ok=True)
-
-    def _failed(self, env: Envelope, state: int, error: Any, *, crashed: bool) -> None:
-        """A job has failed, or lost its worker: again, quarantined, or answered."""
-        attempts, crashes = self._attempts.pop(id(env), (0, 0))
-        attempts, crashes = attempts + 1, crashes + crashed
-        lost = isinstance(error, _LOST)
-        following = (
-            self._options.following(env.message, attempts, lost=lost)
-            if state == FAILED or lost
-            else None
-        )
-        if following is None or crashes >= MAX_CRASHES:
-            if isinstance(error, UnderstudyError) and attempts > 1:
-                error.attempts, error.retryable = attempts, False
-            state = FAILED if lost else state
-            if following is not None:
-                self._quarantined += 1
-                self._system.dead_letters.add(env, self._cell.path, "quarantined")
-                state = UNHANDLED
-            self._cell.settle_deferred(env, state, error)
-            return
-        self._retried += 1
-        self._attempts[id(env)] = (attempts, crashes)
-        env.message = following
-        if lost:
-            self._put_back(env)
-        else:
-            delay = 0.1 * 2 ** min(attempts - 1, 6) * self._system.random.random()
-            self._system.after(delay, partial(self._put_back, env))
-
-    def _put_back(self, env: Envelope) -> None:
-        if not self._cell.put_back(env):
-            self._attempts.pop(id(env), None)
-        self._cell.look()
-        self.assign()
