@@ -184,6 +184,8 @@ class Pool:
         """Wake as many free workers as jobs wait, and make new ones for the rest."""
         cell = self._cell
         while cell.queue and not self._paused:
+            if not self._idle and self._count >= self._size[1]:
+                return  # all are at work, and look into the queue before they are idle
             with cell.lock:
                 # Those that are on their way will each claim one.
                 if len(cell.queue) - cell.dead <= len(self._coming):
