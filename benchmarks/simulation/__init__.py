@@ -1,1 +1,1 @@
-"""Simulated seeds of pools, supervisors, mailboxes and whole stages; `python -m benchmarks.simulation`."""
+"""Simulated seeds of pools, supervisors, mailboxes, stages; `python -m benchmarks.simulation`."""

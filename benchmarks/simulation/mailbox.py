@@ -1,7 +1,7 @@
-"""One actor and many senders: order, bounds, overflow, stash, cancels, deadlines, restarts, the end.
+"""One actor and many senders: order, bounds, overflow, stash, cancels, deadlines, the end.
 
-Each seed has another bound, policy and kind of actor. What was sent and what was handled are written
-down on both sides and compared with each other and with the actor's own account.
+Each seed has another bound, policy and kind of actor. What was sent and what was handled are
+written down on both sides and compared with each other and with the actor's own account.
 """
 
 from __future__ import annotations

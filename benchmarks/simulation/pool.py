@@ -1,10 +1,10 @@
 """A pool in bad weather: jobs that fail and crash, resizes, kills, cancels, deadlines, shutdown.
 
-Each seed is a pool of other bounds and rules, and other jobs. A job carries what each attempt at it
-comes to, so what has to become of it is known beforehand, however the attempts are scheduled. In
-calm seeds nothing else happens to it (workers may leave, be replaced, the pool be resized, paused and
-drained: none of that may be seen in an answer); in wild seeds workers are killed, jobs cancelled and
-answers lost, and what has to hold is weaker.
+Each seed is a pool of other bounds and rules, and other jobs. A job carries what each attempt at
+it comes to, so what has to become of it is known beforehand, however the attempts are scheduled.
+In calm seeds nothing else happens to it (workers may leave, be replaced, the pool be resized,
+paused and drained: none of that may be seen in an answer); in wild seeds workers are killed, jobs
+cancelled and answers lost, and what has to hold is weaker.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A stage of actors that call each other: tells, asks, deferred answers, background work, threads.
 
-Each request travels through a few actors, in a way that is drawn, and some of it is cancelled, killed
-or restarted on the way. Who asked is always answered, and at every moment the accounts of all actors
-balance: that is the ledger's promise, and the reason why nothing may be lost anywhere.
+Each request travels through a few actors, in a way that is drawn, and some of it is cancelled,
+killed or restarted on the way. Who asked is always answered, and at every moment the accounts of
+all actors balance: that is the ledger's promise, and the reason why nothing may be lost anywhere.
 """
 
 from __future__ import annotations
@@ -89,9 +89,7 @@ class Relay(Actor):
         if how == "timer":
             self.timer(Bell(number, message.value), after=0.5)
         else:
-            self.background(
-                self._ask(to, onward), then=lambda outcome: Back(number, outcome)
-            )
+            self.background(self._ask(to, onward), then=lambda outcome: Back(number, outcome))
         return None
 
     async def _ask(self, to: int, onward: Carry) -> int:

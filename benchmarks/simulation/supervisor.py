@@ -1,9 +1,9 @@
-"""A supervised group in bad weather: crashes one by one and at once, kills, stops, restarts by hand.
+"""A supervised group in bad weather: crashes one by one and at once, kills, restarts by hand.
 
-In calm seeds a child crashes only when the group has come to rest, and how often each child begins a
-new life follows from the strategy alone. In wild seeds anything happens at any time, and afterwards
-the group has to be at rest in one of the ways that are promised: every child runs and answers, is
-parked, or has ended; and if the supervisor has given up, so has everybody.
+In calm seeds a child crashes only when the group has come to rest, and how often each child begins
+a new life follows from the strategy alone. In wild seeds anything happens at any time, and
+afterwards the group has to be at rest in one of the ways that are promised: every child runs and
+answers, is parked, or has ended; and if the supervisor has given up, so has everybody.
 """
 
 from __future__ import annotations
