@@ -208,7 +208,8 @@ class SimLoop(asyncio.BaseEventLoop):
                 self.run_forever()
         for task in sorted(asyncio.all_tasks(self), key=hash):
             with suppress(BaseException):  # here and now, not when its garbage is collected
-                task.get_coro().close()
+                work: Any = task.get_coro()  # Any: a coroutine; None is for eager tasks that ended
+                work.close()
 
     def _refuse(self, name: str) -> NoReturn:
         msg = (
