@@ -73,6 +73,7 @@ class Pool:
         self._count = 0
         self._crashes = self._backoff = 0
         self._paused = False
+        self._worked_since = False
         self._breaker = Breaker()
         self._bells: dict[str, Later] = {}
         spec = ChildSpec(
@@ -243,7 +244,9 @@ class Pool:
         """A worker was lost: wait before the next one, longer each time none of them works."""
         now = self._system.now()
         self._crashes += 1
-        self._breaker.record(now, ok=False)
+        # One that crashes between good ones is its job's fault; in a row, it is something shared.
+        self._breaker.record(now, ok=self._worked_since)
+        self._worked_since = False
         if isinstance(error, LOST):
             self.assign()  # killed from outside: that is no reason to wait
             return
@@ -360,8 +363,10 @@ class Pool:
                 self._attempts.failed(env, state, value, crashed=poison)
         if crashed:
             self._crashed(value)
-        elif state == DONE and (self._backoff or self._breaker.tripped):
-            self._worked()
+        elif state == DONE:
+            self._worked_since = True
+            if self._backoff or self._breaker.tripped:
+                self._worked()
         if self._cell.stopping:
             self._cell.look()
 

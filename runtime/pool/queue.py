@@ -207,7 +207,9 @@ class Worker(Cell):
     def answer_lost(self, env: Envelope, error: BaseException) -> None:
         """See `Ending.answer_lost`: the pool may have it done again."""
         if self._is_job(env):
-            self.pool.job_done(self, env, FAILED, error)
+            # One in hand is answered when its handler has ended; one that is back, by who has it.
+            if env is not self.current and env.cell is self:
+                self.pool.job_done(self, env, FAILED, error)
         else:
             super().answer_lost(env, error)
 
