@@ -277,8 +277,7 @@ class Ending(Mailbox):
         for env in stale:
             self.system.dead_letters.add(env, self.path, "cancelled")
         for env in owed:
-            if env.reply is not None:
-                env.reply.settle(FAILED, error)
+            self.answer_lost(env, error)
         for each in list((self.children or {}).values()):
             each.halt(KILL)
 

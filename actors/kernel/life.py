@@ -125,11 +125,14 @@ class Life(Ending):
         if system.events.wants(ActorFailed):
             at = system.clock.wall()
             system.events.publish(ActorFailed(at=at, path=self.path, error=to_wire(error)))
-        if self.stopping:
+        if self.stopping > DRAIN:
             return
         match self.spec.directive_for(error):
             case Directive.RESUME:
                 return
+            case Directive.RESTART if self.stopping:
+                # It goes on to its end; what it still owed, it does not know any more.
+                self._end_incarnation(self.restarted_error())
             case Directive.RESTART:
                 self._begin_restart(error)
             case Directive.STOP:
