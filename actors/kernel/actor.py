@@ -280,9 +280,18 @@ def _accepted(cls: type[Actor]) -> tuple[type, ...] | None:
         declared = hints.get(parameters[1]) if len(parameters) > 1 else None
     members = typing.get_args(declared) if _is_union(declared) else (declared,)
     kinds = tuple(typing.get_origin(member) or member for member in members)
-    if not all(isinstance(kind, type) for kind in kinds) or object in kinds:
+    if not all(_checkable(kind) for kind in kinds) or object in kinds:
         return None
     return kinds
+
+
+def _checkable(kind: Any) -> bool:  # Any: whatever stands in an annotation
+    """Whether `isinstance` takes it; `Any`, typed dicts and most protocols are classes but no."""
+    try:
+        isinstance(None, kind)
+    except TypeError:
+        return False
+    return isinstance(kind, type)
 
 
 def _is_union(declared: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.context import in_hand
@@ -44,8 +45,12 @@ class Hand(Protocol):
         ...
 
 
-def run_slice(cell: Cell) -> bool:
-    """Handle messages of `cell` on this thread; True when the slice is over and the cell is not."""
+def run_slice(cell: Cell, context: Context) -> bool:
+    """Handle messages of `cell` on this thread; True when the slice is over and the cell is not.
+
+    It runs in `context`, empty at first; a handler that sets a ContextVar in it ends the slice, and
+    the caller takes a fresh one, so that no other message sees what it set.
+    """
     now = cell.system.now
     cell.since = now()
     stop_at = cell.since + SECONDS
@@ -62,7 +67,7 @@ def run_slice(cell: Cell) -> bool:
         in_hand.reset(token)
         left -= 1
         at = now()
-        if left <= 0 or at >= stop_at:
+        if left <= 0 or at >= stop_at or len(context):
             mine = cell.current is env or not env.lane  # else it was abandoned meanwhile
             cell.finish(env, state, value, more=False)
             return mine

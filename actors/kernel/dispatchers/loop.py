@@ -114,11 +114,13 @@ class LoopDispatcher:
                     return
                 continue
             ready.popleft()
-            if self._context.run(run_slice, cell):
+            context = self._context
+            again = context.run(run_slice, cell, context)
+            if len(context):
+                self._context = Context()
+            if again:
                 ready.append(cell)
                 return
-            if len(self._context):
-                self._context = Context()
 
     def _lend(self, cell: Cell) -> bool:
         """Take the first steps of an async actor here, in the name of a parked runner.

@@ -18,6 +18,7 @@ import threading
 from _thread import allocate_lock
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -127,10 +128,12 @@ class ThreadsDispatcher:
 
     def work(self, worker: Worker) -> None:
         """What a thread does."""
-        ready = self._ready
+        ready, context = self._ready, Context()
         while (cell := ready.get()) is not None:
             cell.runner = worker
-            again = run_slice(cell)
+            again = context.run(run_slice, cell, context)
+            if len(context):
+                context = Context()
             if worker not in self.threads:
                 with self._lock:
                     self.abandoned -= 1
