@@ -307,6 +307,7 @@ class ActorSystem:
         """End everything here and now, without the loop: `error` is what everybody is told."""
         self.closing = True
         self.lost = error
+        self.loop_thread = 0  # nobody there can be waited for any more
         for cell in self.cells():
             cell.lose(error)
 

@@ -115,7 +115,9 @@ class LoopDispatcher:
                 continue
             ready.popleft()
             context = self._context
+            self.cell = cell
             again = context.run(run_slice, cell, context)
+            self.cell = None
             if len(context):
                 self._context = Context()
             if again:
