@@ -26,7 +26,7 @@ CHUNK = 100
 def main() -> int:
     """Run; the exit status."""
     options = _options()
-    what = PLANTS[options.plant][0] if options.plant else options.what
+    what = PLANTS[options.plant].scenario if options.plant else options.what
     seeds = min(options.seeds, 1000) if options.plant else options.seeds
     begin, handled, found = time.perf_counter(), 0, []
     first = options.first

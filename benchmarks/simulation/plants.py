@@ -1,13 +1,12 @@
 """Bugs to be planted: each reverts one guard of the runtime, so that one can see it being found.
 
-A simulation that has never found anything proves nothing. These were real, or are what a hurried
-change would do.
+A simulation that has never found anything proves nothing. Most of these were real.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from understudy.actors.kernel.cell import Cell
 from understudy.actors.kernel.life import Life
@@ -16,52 +15,66 @@ from understudy.messages.envelope import Envelope
 from understudy.runtime.pool.pool import Pool
 from understudy.runtime.pool.queue import Queue
 
+Method = Callable[..., Any]  # Any: whatever the method takes and returns
 
-def uncounted() -> None:
+
+class Plant(NamedTuple):
+    """One bug: which scenario finds it, which method it is in, and how that is broken."""
+
+    scenario: str
+    owner: type
+    method: str
+    broken: Callable[[Method], Method]
+
+    def plant(self) -> None:
+        """Break it, in this process and for good."""
+        setattr(self.owner, self.method, self.broken(getattr(self.owner, self.method)))
+
+
+def _uncounted(settle: Method) -> Method:
     """A message that was told is handled, and not counted."""
-    settle = Cell._settle_locked
 
-    def broken(self: Cell, reply: Reply[Any] | None, state: int, value: Any) -> bool:  # Any: answer
+    def broken(self: Cell, reply: Reply[Any] | None, state: int, value: Any) -> Any:  # Any: answer
         late = settle(self, reply, state, value)
         self.handled -= reply is None and state == DONE
         return late
 
-    Cell._settle_locked = broken  # type: ignore[method-assign]
+    return broken
 
 
-def dropped_job() -> None:
+def _dropped_job(put_back: Method) -> Method:
     """A job whose worker is lost is taken back, and not queued."""
+    del put_back
 
     def broken(self: Queue, env: Envelope) -> bool:
         with self.lock:
             self.cancelled += (self.deferred or {}).pop(id(env), None) is not None
         return True
 
-    Queue.put_back = broken  # type: ignore[method-assign]
+    return broken
 
 
-def behind_operations() -> None:
+def _behind_operations(take: Method) -> Method:
     """While a pool has something to do itself, its workers go idle; nobody wakes them again."""
-    take = Queue.take_locked
 
-    def broken(self: Queue) -> Envelope | None:
+    def broken(self: Queue) -> Any:  # Any: an Envelope, or nothing
         return None if self.system_lane else take(self)
 
-    Queue.take_locked = broken  # type: ignore[method-assign]
+    return broken
 
 
-def stuck_surplus() -> None:
+def _stuck_surplus(ring: Method) -> Method:
     """After a resize, the workers that are too many wait for the bell of the idle ones."""
-    ring = Pool._ring
 
     def broken(self: Pool, name: str, delay: float) -> None:
         ring(self, "idle" if name == "surplus" else name, delay)
 
-    Pool._ring = broken  # type: ignore[method-assign]
+    return broken
 
 
-def silent_child() -> None:
+def _silent_child(stand_up: Method) -> Method:
     """A child that stands already, or has ended, does not say so to its supervisor."""
+    del stand_up
 
     def broken(self: Life) -> Reply[Any]:  # Any: its Ref
         reply: Reply[Any] = Reply()
@@ -73,14 +86,13 @@ def silent_child() -> None:
         self.post_system(operation)
         return reply
 
-    Life.stand_up = broken  # type: ignore[method-assign]
+    return broken
 
 
-PLANTS: dict[str, tuple[str, Callable[[], None]]] = {
-    "uncounted": ("pool", uncounted),
-    "dropped-job": ("pool", dropped_job),
-    "behind-operations": ("pool", behind_operations),
-    "stuck-surplus": ("pool", stuck_surplus),
-    "silent-child": ("supervisor", silent_child),
+PLANTS = {
+    "uncounted": Plant("mailbox", Cell, "_settle_locked", _uncounted),
+    "dropped-job": Plant("pool", Queue, "put_back", _dropped_job),
+    "behind-operations": Plant("pool", Queue, "take_locked", _behind_operations),
+    "stuck-surplus": Plant("pool", Pool, "_ring", _stuck_surplus),
+    "silent-child": Plant("supervisor", Life, "stand_up", _silent_child),
 }
-"""Which scenario finds it, and what plants it (in this process, for good)."""

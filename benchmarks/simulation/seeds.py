@@ -17,7 +17,7 @@ def run_seeds(task: tuple[str, str | None, int, int]) -> tuple[int, list[tuple[i
     logging.getLogger("understudy").setLevel(logging.CRITICAL + 1)
     if plant is not None and plant not in _planted:
         _planted.append(plant)
-        PLANTS[plant][1]()
+        PLANTS[plant].plant()
     scenario = importlib.import_module(f"benchmarks.simulation.{what}")
     handled, found = 0, []
     for seed in range(first, end):

@@ -54,10 +54,10 @@ class Baton:
         patience: real seconds that a helper may keep it.
     """
 
-    def __init__(self, loop: SimLoop, rng: Random, patience: float = PATIENCE) -> None:
+    def __init__(self, loop: SimLoop, rng: Random, patience: float | None = None) -> None:
         self.loop = loop
         self._rng = rng
-        self._patience = patience
+        self._patience = PATIENCE if patience is None else patience
         self._back = allocate_lock()
         self._back.acquire()
         self.helpers: dict[int, Helper] = {}

@@ -206,10 +206,13 @@ class SimLoop(asyncio.BaseEventLoop):
             self.soon(lambda: None)
             with suppress(SimulationError):  # who goes on for ever is left behind
                 self.run_forever()
-        for task in sorted(asyncio.all_tasks(self), key=hash):
-            with suppress(BaseException):  # here and now, not when its garbage is collected
-                work: Any = task.get_coro()  # Any: a coroutine; None is for eager tasks that ended
-                work.close()
+        closed: set[asyncio.Task[Any]] = set()
+        while tasks := sorted(asyncio.all_tasks(self) - closed, key=hash):
+            closed.update(tasks)  # the end of one may begin another, which ends without a step
+            for task in tasks:
+                with suppress(BaseException):  # here and now, not when its garbage is collected
+                    work: Any = task.get_coro()  # Any: a coroutine; None if it was eager and ended
+                    work.close()
 
     def _refuse(self, name: str) -> NoReturn:
         msg = (

@@ -16,13 +16,27 @@ if TYPE_CHECKING:
     from understudy.testing.provider_server import ProviderServer
     from understudy.testing.quiet import assert_quiet
     from understudy.testing.scripted_transport import ScriptedTransport
+    from understudy.testing.sim import (
+        Fault,
+        Faults,
+        SimRuntime,
+        SimulatedCrashError,
+        SimulationDeadlockError,
+        SimulationError,
+    )
 
 __all__ = [
     "DictStorage",
     "FakeModel",
+    "Fault",
+    "Faults",
     "ManualClock",
     "ProviderServer",
     "ScriptedTransport",
+    "SimRuntime",
+    "SimulatedCrashError",
+    "SimulationDeadlockError",
+    "SimulationError",
     "assert_quiet",
     "block_network",
     "call",
@@ -31,9 +45,15 @@ __all__ = [
 _HOMES = {
     "DictStorage": "dict_storage",
     "FakeModel": "fake_model",
+    "Fault": "sim",
+    "Faults": "sim",
     "ManualClock": "clock",
     "ProviderServer": "provider_server",
     "ScriptedTransport": "scripted_transport",
+    "SimRuntime": "sim",
+    "SimulatedCrashError": "sim",
+    "SimulationDeadlockError": "sim",
+    "SimulationError": "sim",
     "assert_quiet": "quiet",
     "block_network": "network",
     "call": "fake_model",

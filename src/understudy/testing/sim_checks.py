@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from understudy.actors.kernel.dispatchers.loop import Runner
@@ -10,6 +11,8 @@ from understudy.actors.kernel.dispatchers.sim_baton import Baton
 from understudy.actors.kernel.dispatchers.sim_loop import SimLoop, SimulationError
 from understudy.actors.kernel.sim_system import SimSystem
 from understudy.messages.control import ShutdownReport
+
+_ASYNCIO = str(Path(asyncio.__file__).parent)
 
 
 def check(system: SimSystem, report: ShutdownReport, loop: SimLoop, baton: Baton) -> None:
@@ -68,10 +71,13 @@ def _is_runner(task: asyncio.Task[Any]) -> bool:  # Any: what tasks return
 
 
 def _where(task: asyncio.Task[Any]) -> str:  # Any: what tasks return
-    """The innermost coroutine in which a task waits."""
-    coroutine: Any = task.get_coro()  # Any: asyncio's chain of coroutines and generators
-    while getattr(getattr(coroutine, "cr_await", None), "cr_frame", None) is not None:
-        coroutine = coroutine.cr_await
+    """The innermost coroutine in which a task waits, but for those of asyncio itself."""
+    inner: Any = task.get_coro()  # Any: asyncio's chain of coroutines and generators
+    coroutine = inner
+    while getattr(getattr(inner, "cr_await", None), "cr_frame", None) is not None:
+        inner = inner.cr_await
+        if not inner.cr_code.co_filename.startswith(_ASYNCIO):
+            coroutine = inner
     frame = getattr(coroutine, "cr_frame", None)
     name = getattr(coroutine, "__qualname__", repr(coroutine))
     if frame is None:
