@@ -105,9 +105,10 @@ class LoopDispatcher:
         if self.ready:
             self._hurry(reply)
 
-    def _hurry(self, reply: Reply[Any]) -> None:
+    def _hurry(self, reply: Reply[Any] | None) -> None:
+        """Serve what is ready until `reply` is there; without one, for a slice of time."""
         ready = self.ready
-        while ready and not reply._state:
+        while ready and (self.now() < self._hasty_until if reply is None else not reply._state):
             cell = ready[0]
             if cell.is_async or cell.system_lane:
                 if not self._lend(cell):
@@ -133,27 +134,38 @@ class LoopDispatcher:
         The runner's task is made the current one meanwhile, so a handler that goes on to suspend is
         simply awaited by it (asyncio has these two functions for those who implement tasks).
         """
-        if not self.idle:
+        runner, asker = self._parked(), asyncio.current_task(self.loop)
+        if runner is None:
             self._spare()
             return False
-        runner, asker = self.idle.pop(), asyncio.current_task(self.loop)
-        if asker is None or runner.task is None:
+        if runner.task is None:
             self.idle.append(runner)
             return False
         self.ready.popleft()
-        asyncio.tasks._leave_task(self.loop, asker)
+        if asker is not None:
+            asyncio.tasks._leave_task(self.loop, asker)
         asyncio.tasks._enter_task(self.loop, runner.task)
         try:
             suspended = runner.context.run(runner.run, cell, cell.claim(), self._hasty_until)
         finally:
             asyncio.tasks._leave_task(self.loop, runner.task)
-            asyncio.tasks._enter_task(self.loop, asker)
+            if asker is not None:
+                asyncio.tasks._enter_task(self.loop, asker)
             if runner.held is None and not runner.closing:
                 self.idle.append(runner)
             else:
                 self.awake += 1
-                runner.parked.set_result(None)
+                runner.rouse()
         return not suspended
+
+    def _parked(self) -> Runner | None:
+        """Take a parked runner, past those that somebody has cancelled in this very turn."""
+        while self.idle:
+            runner = self.idle.pop()
+            if not runner.parked.done():
+                return runner
+            self.awake += 1  # until it ends, in the next turn
+        return None
 
     def _spare(self) -> None:
         """One more runner, to be lent the next time."""
@@ -170,8 +182,9 @@ class LoopDispatcher:
     def rouse(self) -> None:
         """Wake a runner, or make one (on the loop's thread)."""
         self.awake += 1
-        if self.idle:
-            self.idle.pop().parked.set_result(None)
+        runner = self._parked()
+        if runner is not None:
+            runner.rouse()
         else:
             self._make()
 
@@ -199,9 +212,13 @@ class LoopDispatcher:
                 runner.task.cancel()
 
     def _signal(self) -> None:
+        """Another thread has made an actor ready: serve it here, which saves a turn of the loop."""
         self._signalled = False
         if self.ready and not self.awake:
-            self.rouse()
+            self._hasty_until = self.now() + SECONDS
+            self._hurry(None)
+            if self.ready and not self.awake:
+                self.rouse()
 
 
 class Held(NamedTuple):
@@ -336,6 +353,11 @@ class Runner:
         self.held = None
         if cell.runner is self:
             cell.runner = None
+
+    def rouse(self) -> None:
+        """Go on, unless a handler that it was lent to has cancelled it meanwhile: then it does."""
+        if not self.parked.done():
+            self.parked.set_result(None)
 
     def abandon(self) -> None:
         """See `Hand`: nothing to do, another runner has taken over when the handler suspended."""
