@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -110,7 +111,10 @@ async def test_a_job_that_crashes_three_workers_is_quarantined() -> None:
 
 
 @pytest.mark.parametrize(("effects", "again"), [("idempotent", True), (None, False)])
-async def test_a_killed_workers_job_survives_where_it_may(effects: str | None, again: bool) -> None:
+async def test_a_killed_workers_job_survives_where_it_may(
+    effects: Literal["idempotent"] | None,
+    again: bool,
+) -> None:
     """Queued jobs always do; the one in hand if its effects allow."""
     gate, seen = asyncio.Event(), list[int]()
     async with Runtime() as rt:
