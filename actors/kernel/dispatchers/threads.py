@@ -111,6 +111,19 @@ class ThreadsDispatcher:
         if fresh is not None:
             fresh.start()
 
+    def _came_back(self, cell: Cell | None) -> None:
+        """An abandoned handler has ended after all, and its thread ends; `cell` is to go on."""
+        with self._lock:
+            self.abandoned -= 1
+            if cell is not None:
+                self._free -= 1
+            # At the cap it was not replaced: what has waited since then gets a thread now.
+            fresh = self._make() if self._free < 0 else None
+        if cell is not None:
+            self._ready.put(cell)
+        if fresh is not None:
+            fresh.start()
+
     def _make(self) -> Worker | None:
         """One more thread (lock held), if there may be one."""
         lost = max(0, self.abandoned - self.size)  # beyond the cap they are not replaced
@@ -135,12 +148,7 @@ class ThreadsDispatcher:
             if len(context):
                 context = Context()
             if worker not in self.threads:
-                with self._lock:
-                    self.abandoned -= 1
-                if again:
-                    ready.put(cell)
-                    with self._lock:
-                        self._free -= 1
+                self._came_back(cell if again else None)
                 return
             if again:
                 ready.put(cell)  # behind the others; this thread takes the next one
