@@ -135,7 +135,7 @@ class ActorSystem:
         self.make_threads = make_threads
         self.runtime: Any = None  # Any: the Runtime that owns this system, which is above us
         self.restart_policy = restart_policy or RestartPolicy()
-        self.wheel = DeadlineWheel(self.clock, self.call_on_loop)
+        self.wheel = DeadlineWheel(self.clock, loop, self.call_on_loop)
         self.dead_letters = DeadLetters(self)
         self.closing = False
         self.lost: UnderstudyError | None = None  # why nothing can be handled any more

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from understudy.actors.kernel.clock import Bell, Clock
 
 if TYPE_CHECKING:
+    import asyncio
+
     from understudy.actors.kernel.reply import Reply
 
 RESOLUTION = 0.010
@@ -28,13 +30,30 @@ class DeadlineWheel:
 
     Args:
         clock: where time comes from.
+        loop: where the bell rings.
         arm: runs a function on the loop's thread, soon; None from then on means the loop is gone.
     """
 
-    __slots__ = ("_arm", "_bell", "_buckets", "_clock", "_due", "_horizon", "_lock", "_passed")
+    __slots__ = (
+        "_arm",
+        "_bell",
+        "_buckets",
+        "_clock",
+        "_due",
+        "_horizon",
+        "_lock",
+        "_loop",
+        "_passed",
+    )
 
-    def __init__(self, clock: Clock, arm: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        arm: Callable[[Callable[[], None]], None],
+    ) -> None:
         self._clock = clock
+        self._loop = loop
         self._arm = arm
         self._buckets: dict[int, dict[int, Reply[Any]]] = {}
         self._due: list[int] = []
@@ -75,12 +94,7 @@ class DeadlineWheel:
         if bell is not None:
             bell.cancel()
         if horizon is not None:
-            self._bell = self._ring(horizon / 100)
-
-    def _ring(self, when: float) -> Bell:
-        import asyncio
-
-        return self._clock.ring_at(when, self.turn, asyncio.get_running_loop())
+            self._bell = self._clock.ring_at(horizon / 100, self.turn, self._loop)
 
     def turn(self) -> None:
         """Expire everything whose time has come, then set the bell again."""

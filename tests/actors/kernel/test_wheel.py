@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 async def test_deadlines_ring_in_time() -> None:
     """Each reply expires within the resolution after its deadline and never before it."""
     clock = ManualClock()
-    wheel = DeadlineWheel(clock, lambda fn: fn())
+    wheel = DeadlineWheel(clock, asyncio.get_running_loop(), lambda fn: fn())
     rng = random.Random(7)
     due = {}
     for _ in range(200):
@@ -41,7 +41,7 @@ async def test_deadlines_ring_in_time() -> None:
 async def test_a_deadline_that_has_passed_expires_at_once() -> None:
     """It does not wait for a bell."""
     clock = ManualClock()
-    wheel = DeadlineWheel(clock, lambda fn: fn())
+    wheel = DeadlineWheel(clock, asyncio.get_running_loop(), lambda fn: fn())
     reply: Reply[Any] = Reply()
     wheel.add(reply, clock.now() - 1)
     assert reply.done
@@ -53,7 +53,7 @@ async def test_a_deadline_that_has_passed_expires_at_once() -> None:
 async def test_an_earlier_deadline_winds_the_bell_anew() -> None:
     """The bell is for the earliest one, whatever the order in which they were added."""
     clock = ManualClock()
-    wheel = DeadlineWheel(clock, lambda fn: fn())
+    wheel = DeadlineWheel(clock, asyncio.get_running_loop(), lambda fn: fn())
     late, early, middle = (Reply[Any]() for _ in range(3))
     for reply, seconds in ((late, 10.0), (early, 1.0), (middle, 5.0)):
         wheel.add(reply, clock.now() + seconds)
