@@ -75,7 +75,7 @@ class Reply(pykka.Future[T]):
         self._thread = 0
         self._parent: Reply[Any] | None = None
         self._children: dict[int, Any] | None = None  # Any: whatever has cancel(expired=)
-        self._bucket: dict[int, Reply[Any]] | None = None
+        self._bucket: dict[int, Any] | None = None  # Any: see DeadlineWheel
 
     # -- the one who answers -------------------------------------------------------------------
 

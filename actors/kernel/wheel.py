@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.reply import Reply
 
 RESOLUTION = 0.010
+NEAR = 200
+"""Slots ahead that have a bucket each; what is due later is kept by its second until then."""
 
 
 class DeadlineWheel:
@@ -40,6 +42,7 @@ class DeadlineWheel:
         "_buckets",
         "_clock",
         "_due",
+        "_far",
         "_horizon",
         "_lock",
         "_loop",
@@ -56,6 +59,7 @@ class DeadlineWheel:
         self._loop = loop
         self._arm = arm
         self._buckets: dict[int, dict[int, Reply[Any]]] = {}
+        self._far: dict[int, dict[int, tuple[Reply[Any], float]]] = {}
         self._due: list[int] = []
         self._horizon: int | None = None
         self._passed = int(clock.now() * 100)
@@ -65,6 +69,8 @@ class DeadlineWheel:
     def add(self, reply: Reply[Any], deadline: float) -> None:
         """Expire `reply` at `deadline` unless it is answered before."""
         slot = int(deadline * 100) + 1
+        if slot - self._passed > NEAR and self._put_far(reply, deadline):
+            return
         bucket = self._buckets.get(slot)
         if bucket is None:
             bucket = self._open(slot)
@@ -74,13 +80,33 @@ class DeadlineWheel:
             bucket.pop(id(reply), None)
             reply.cancel(expired=True)
 
-    def _open(self, slot: int) -> dict[int, Reply[Any]]:
+    def _put_far(self, reply: Reply[Any], deadline: float) -> bool:
+        """Keep `reply` by its second for now; False when that second has begun meanwhile."""
+        second = int(deadline)
+        bucket = self._far.get(second)
+        if bucket is None:
+            with self._lock:
+                bucket = self._far.setdefault(second, {})
+            self._expect(second * 100)
+        reply._bucket = bucket
+        bucket[id(reply)] = (reply, deadline)
+        if second * 100 <= self._passed:
+            bucket.pop(id(reply), None)
+            return False
+        return True
+
+    def _expect(self, slot: int) -> None:
+        """Turn at `slot`, too."""
         with self._lock:
-            bucket = self._buckets.setdefault(slot, {})
             heapq.heappush(self._due, slot)
             earlier = self._horizon is None or slot < self._horizon
         if earlier:
             self._arm(self._wind)
+
+    def _open(self, slot: int) -> dict[int, Reply[Any]]:
+        with self._lock:
+            bucket = self._buckets.setdefault(slot, {})
+        self._expect(slot)
         return bucket
 
     def _wind(self) -> None:
@@ -100,6 +126,7 @@ class DeadlineWheel:
         """Expire everything whose time has come, then set the bell again."""
         now = self._clock.now()
         due: list[dict[int, Reply[Any]]] = []
+        near: list[dict[int, tuple[Reply[Any], float]]] = []
         with self._lock:
             self._passed = max(self._passed, int(now * 100))
             # As the bell is set: the product may be a hair less than the slot that has rung.
@@ -109,10 +136,17 @@ class DeadlineWheel:
                 bucket = self._buckets.pop(slot, None)
                 if bucket:
                     due.append(bucket)
+                far = self._far.pop(slot // 100, None) if slot % 100 == 0 else None
+                if far:
+                    near.append(far)
             self._horizon, self._bell = None, None
         for bucket in due:
             for reply in list(bucket.values()):
                 reply.cancel(expired=True)
+        for far in near:
+            for reply, deadline in list(far.values()):
+                if not reply.done:
+                    self.add(reply, deadline)
         self._wind()
 
     def close(self) -> None:
