@@ -6,6 +6,9 @@ Each row: what the floor and ours took (medians of five rounds in which they too
 process of their own), the ratio, the target, and whether it is reached. `1 CPU` means pinned to
 one. The loop is asyncio's own, also in the thread of a Runtime and also where uvloop is installed;
 `--uvloop` puts floors and ours on uvloop. Exit code 0: every target is reached.
+
+The load of the machine is printed before and after: what crosses threads waits for a CPU, so with
+more at work than there are CPUs these rows say more about the machine than about us.
 """
 
 from __future__ import annotations
@@ -114,6 +117,10 @@ def _kind() -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _load() -> str:
+    return f"load {os.getloadavg()[0]:.1f}"
+
+
 def _options(names: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kernel", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -136,7 +143,8 @@ def main() -> int:
         be_child(which, Scale(), pinned=False, loop=given.which_loop)
         return 0
     scale, loop = QUICK if given.quick else Scale(), "uvloop" if given.uvloop else "asyncio"
-    print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs; {'; '.join(loops(loop))}\n")
+    print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {_load()}")
+    print(f"{'; '.join(loops(loop))}\n")
     print("| measure | floor | ours | ratio | target | |\n|---|---|---|---|---|---|", flush=True)
     judged: list[bool] = []
     for name in given.only or known:
@@ -144,7 +152,7 @@ def main() -> int:
             for row in rows(known[name], scale, pinned=pinned, loop=loop):
                 print(row, flush=True)
                 judged += [] if row.reach is None else [row.reached]
-    print(f"\n{sum(judged)} of {len(judged)} targets reached")
+    print(f"\n{sum(judged)} of {len(judged)} targets reached; {_load()}")
     return 0 if all(judged) else 1
 
 
