@@ -7,7 +7,7 @@ READY := .venv/.package
 DOCUMENTS := README.md CHANGELOG.md CONTRIBUTING.md docs messages actors runtime
 
 .DELETE_ON_ERROR:
-.PHONY: demo test fmt lint type bench
+.PHONY: demo test fmt lint type bench soak
 
 demo: $(READY)  ## digest the project's own documents
 	@mkdir -p build
@@ -18,7 +18,11 @@ test: lint type  ## everything that CI checks
 	$(BIN)/pytest -n auto --dist loadfile
 
 bench: $(READY)  ## the figures of docs/performance.md
-	$(BIN)/python -m benchmarks.digest
+	$(BIN)/python -m benchmarks.kernel; $(BIN)/python -m benchmarks.processes; $(BIN)/python -m benchmarks.digest
+
+soak: $(READY)  ## what takes longer than a test run: every simulated seed, ten minutes at full load
+	for what in pool supervisor mailbox stage; do $(BIN)/python -m benchmarks.simulation --what $$what --seeds 10000 || exit 1; done
+	$(BIN)/python -m benchmarks.soak --minutes 10
 
 fmt: $(READY)  ## format, and repair what ruff can repair
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
