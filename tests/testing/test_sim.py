@@ -456,7 +456,7 @@ def test_answers_of_an_earlier_life_do_not_reach_the_next() -> None:
 
         async def on_receive(self, message: Any) -> Any:
             if message == "begin":
-                self.background(asyncio.sleep(0, "old"), then=lambda outcome: outcome.value)
+                self.background(asyncio.sleep(0.5, "old"), then=lambda outcome: outcome.value)
                 self.defer()
             if message == "wait":
                 await asyncio.sleep(1.0)
@@ -470,8 +470,9 @@ def test_answers_of_an_earlier_life_do_not_reach_the_next() -> None:
         ref = await rt.aspawn(Worker)
         begun = ref.request("begin", timeout=INFINITE)
         await asyncio.sleep(0)
-        ref.tell("wait")  # the answer arrives behind it ...
-        restarted = ref.restart()  # ... and this overtakes it
+        ref.tell("wait")
+        await asyncio.sleep(0.1)
+        restarted = ref.restart()  # when the handler has ended; the answer has come by then
         await restarted
         with pytest.raises(ActorRestartedError):
             await begun
