@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 import random
 import subprocess
@@ -30,7 +29,6 @@ from understudy.runtime.watchdog import Watchdog
 from understudy.testing import SimRuntime
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 
 class Echo(Actor):

@@ -1,7 +1,6 @@
 """Pools, as users hold them."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from typing import Literal
@@ -12,7 +11,6 @@ from understudy import Actor, ActorDeadError, MailboxFullError, Runtime, child
 from understudy.messages.errors import BreakerOpenError, ConfigError, DeadlineExceededError
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 
 async def _until(condition: Callable[[], bool]) -> None:

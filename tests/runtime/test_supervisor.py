@@ -1,6 +1,5 @@
 """Groups that are kept alive together."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,6 @@ from understudy.runtime.strategy import Strategy, concerned
 from understudy.runtime.supervisor import Supervisor, WhichChildren
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 
 class Member(Actor):
