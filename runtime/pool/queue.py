@@ -256,15 +256,12 @@ class QueueDispatcher:
 
     def schedule(self, cell: Cell) -> None:
         """See `Dispatcher.schedule`."""
-        # Without the lock, which every job would take once more: an operation that came before the
-        # flag was cleared is seen here, one that comes after it schedules itself.
-        cell.scheduled = False
-        if cell.system_lane:
-            with cell.lock:
-                system = bool(cell.system_lane) and not cell.scheduled
-                cell.scheduled = cell.scheduled or system
-            if system:
-                self._loop.schedule(cell)
+        with cell.lock:
+            system = bool(cell.system_lane)
+            if not system:
+                cell.scheduled = False
+        if system:
+            self._loop.schedule(cell)
         self._assign()
 
 
