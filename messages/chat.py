@@ -52,7 +52,8 @@ class Thought(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         text: what can be read; may be empty.
         provider: whose it is; others never get it.
-        token: the provider's own opaque proof (signature, encrypted content), verbatim.
+        token: the provider's own opaque proof (a signature, or the whole block as JSON where that
+            alone can be sent back), verbatim.
     """
 
     text: str = ""

@@ -107,6 +107,8 @@ class ModelError(UnderstudyError):
     model: str | None = None
     request_id: str | None = None
     code: str | None = None
+    usage: Any = None  # Any: a Usage, which is defined on top of the errors
+    """Tokens that were used although it failed, where something of an answer had come."""
 
 
 class AuthenticationError(ModelError):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from understudy.messages.chat import AssistantMessage, Message, Usage
+from understudy.messages.limits import Headroom
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """Why a model stopped: done, out of tokens, wants tools, refused."""
@@ -71,6 +72,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         model: what the provider says it used.
         request_id: the provider's own id of the call, for its support.
         attempts: how many requests it took.
+        headroom: what is left of the account's limits, by the answer's headers.
     """
 
     message: AssistantMessage
@@ -80,6 +82,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     request_id: str | None = None
     attempts: int = 1
+    headroom: tuple[Headroom, ...] = ()
 
 
 class Embed(msgspec.Struct, frozen=True, kw_only=True):

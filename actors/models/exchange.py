@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import cast
 
 import httpx
@@ -47,19 +48,34 @@ class Exchange:
         transport: httpx.AsyncBaseTransport,
         *,
         provider: str,
-        url: str,
+        base_url: str,
         headers: Mapping[str, str],
         settings: ProviderSettings,
     ) -> None:
         self._transport = transport
         self._provider = provider
-        self._url = httpx.URL(url)
+        self._base_url = base_url
         self._headers = [("content-type", "application/json"), *headers.items()]
         self._settings = settings
         self._secret = settings.api_key.reveal() if settings.api_key else ""
 
-    async def post(self, body: bytes, *, model: str, timeout: float | None) -> Incoming:
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        model: str,
+        timeout: float | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Incoming:
         """Send a request; gives the answer once its head has come, whatever its status.
+
+        Args:
+            path: what follows the base URL, with its query.
+            body: JSON.
+            model: whom it is for, in errors.
+            timeout: what is left of the caller's deadline.
+            headers: those of this request alone.
 
         Raises:
             ConnectError: no connection, or it broke before an answer came.
@@ -73,10 +89,11 @@ class Exchange:
         end = None if timeout is None else started + timeout
         limit = started + self._settings.connect_timeout + self._settings.first_byte_timeout
         where = f"{self._provider}:{model}"
+        url = _url(self._base_url + path)
         request = httpx.Request(
             "POST",
-            self._url,
-            headers=self._headers,
+            url,
+            headers=[*self._headers, *headers.items()] if headers else self._headers,
             content=body,
             extensions={"timeout": {"connect": self._settings.connect_timeout}},
         )
@@ -89,7 +106,7 @@ class Exchange:
             told = f"no answer within {self._settings.first_byte_timeout:g} s"
             raise self._named(ServerError(f"{where}: {told}", retryable=True), model) from error
         except httpx.HTTPError as error:
-            raise self._named(self._before_answer(error, where), model) from error
+            raise self._named(self._before_answer(error, where, url), model) from error
         incoming = Incoming(response, self._settings, where=where, end=end, scrub=self.scrub)
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -106,9 +123,9 @@ class Exchange:
         error.provider, error.model = self._provider, model
         return error
 
-    def _before_answer(self, error: httpx.HTTPError, where: str) -> ModelError:
+    def _before_answer(self, error: httpx.HTTPError, where: str, url: httpx.URL) -> ModelError:
         said = self.scrub(str(error)) or type(error).__name__
-        host = f"{self._url.host}:{self._url.port or self._url.scheme}"
+        host = f"{url.host}:{url.port or url.scheme}"
         match error:
             case httpx.LocalProtocolError():
                 # The library's text quotes the header that it dislikes.
@@ -204,6 +221,12 @@ class Incoming:
     async def aclose(self) -> None:
         """Close the socket unless the body was read to its end. Idempotent."""
         await self._stream.aclose()
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> httpx.URL:
+    """Parsing one costs as much as the rest of a request."""
+    return httpx.URL(text)
 
 
 def _too_late(where: str) -> DeadlineExceededError:

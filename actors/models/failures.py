@@ -5,7 +5,7 @@ the facts that retry, limiter and breaker decide by. The tables are those of the
 documentation and SDKs; codes are read before types, types before the status.
 
 Retried are 408, 409, 429, 500, 502, 503, 504 and 529, unless the code says that money or quota ran
-out or the provider sends `x-should-retry`, which overrides everything. A wait of more than two
+out or the provider sends `x-should-retry`, which overrides everything else. A wait of more than two
 minutes is told (`retry_after`) but not worth retrying.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -44,7 +45,20 @@ _OUT_OF_MONEY = frozenset(
     }
 )
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
-_TOO_LONG = ("context_length_exceeded", "maximum context length", "prompt is too long")
+_TOO_LONG = (
+    "context_length_exceeded",
+    "maximum context length",
+    "exceeds the context window",
+    "exceed context limit",  # Anthropic: input and max_tokens together
+    "exceeds the context length",  # Ollama
+    "available context size",  # llama.cpp
+    "exceeds the maximum number of tokens",  # Gemini
+    "prompt is too long",
+)
+_SPENT = ("credit balance is too low", "specified api usage limits", "spend limit")
+"""How Anthropic says it, under a type that says nothing of money."""
+_BAD_KEYS = frozenset({"invalid_api_key", "API_KEY_INVALID"})
+"""Google answers 400 to a wrong key."""
 _STATUS_OF = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -64,6 +78,17 @@ _STATUS_OF = {
     "timeout_error": 504,
     "overloaded_error": 529,
     "overloaded": 529,
+    "invalid_prompt": 400,
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ABORTED": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
 }
 """For errors inside a stream, whose HTTP status says 200."""
 
@@ -88,11 +113,18 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6,
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """What an error body says, in any provider's spelling; what is missing is empty."""
+    """What an error body says, in any provider's spelling; what is missing is empty.
+
+    Attributes:
+        retry_after: seconds to wait, where the body says it and not a header.
+        spent: it is a quota that time will not refill soon.
+    """
 
     message: str = ""
     code: str = ""
     type: str = ""
+    retry_after: float | None = None
+    spent: bool = False
 
 
 def classify(
@@ -121,6 +153,8 @@ def classify(
         status = by_number or _STATUS_OF.get(refusal.code) or _STATUS_OF.get(refusal.type)
     kind, remedy = _kind(status, refusal)
     delay = retry_delay(headers)
+    if delay is None:
+        delay = refusal.retry_after
     retryable = status in _RETRIED and not _out_of_money(refusal)
     if kind in (ContextWindowError, ContentFilterError):
         retryable = False
@@ -160,11 +194,20 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
     if after:
         return _until(after, headers.get("date", ""))
     resets = [
-        parse_duration(headers.get(name.replace("-remaining", "-reset", 1), ""))
+        reset_delay(headers.get(name.replace("-remaining", "-reset", 1), ""), headers)
         for name, value in headers.items()
         if "ratelimit" in name and "-remaining" in name and value.strip() == "0"
     ]
     return max((reset for reset in resets if reset is not None), default=None)
+
+
+def reset_delay(text: str, headers: Mapping[str, str]) -> float | None:
+    """Seconds until a bucket is full again: a Go duration, or an RFC 3339 time (Anthropic's)."""
+    try:
+        reset = datetime.fromisoformat(text)
+        return max(0.0, (reset - parsedate_to_datetime(headers["date"])).total_seconds())
+    except (ValueError, TypeError, KeyError):
+        return parse_duration(text)
 
 
 def parse_duration(text: str) -> float | None:
@@ -186,12 +229,20 @@ def _kind(status: int | None, refusal: Refusal) -> tuple[type[ModelError], str]:
         return ContentFilterError, ""
     if _out_of_money(refusal):
         return RateLimitError, _BROKE
+    if refusal.code in _BAD_KEYS:
+        return _KINDS[401]
     found = _KINDS.get(status or 500) or _KINDS.get((status or 500) // 100)
     return found or (ResponseError, "")
 
 
 def _out_of_money(refusal: Refusal) -> bool:
-    return refusal.code in _OUT_OF_MONEY or refusal.type in _OUT_OF_MONEY
+    said = refusal.message.lower()
+    return (
+        refusal.spent
+        or refusal.code in _OUT_OF_MONEY
+        or refusal.type in _OUT_OF_MONEY
+        or any(mark in said for mark in _SPENT)
+    )
 
 
 def _number(text: str) -> float | None:

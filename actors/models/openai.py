@@ -1,247 +1,93 @@
 """OpenAI's chat completions, and every server that speaks them.
 
-`OpenAIChat` serves `openai:…` and `openai-compatible:…` (Ollama, vLLM, llama.cpp, OpenRouter and
-others); what differs between them is in a `Dialect`. The wire format is in `openai_wire`, limits
-and failures of the connection in `exchange`; here they meet.
-
-Guarantees: one request a call, no retries. A stream that ends before its finish reason or `[DONE]`
-is a `StreamBrokenError` with what came as `partial`, never a short answer. After `[DONE]` the body
-is read to its end, so the connection is used again; leaving a stream early closes the socket.
+`OpenAIChat` serves `openai:…`, `openai-compatible:…` and each name of `profiles.NAMED`; where these
+servers differ is data there. What is asked is in `openai_request`, what is answered in
+`openai_wire` and `openai_assembly`; sending and streaming is `HttpProvider`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from understudy.actors.models.exchange import Exchange, Incoming
-from understudy.actors.models.failures import Refusal, classify
-from understudy.actors.models.openai_assembly import Assembly
-from understudy.actors.models.openai_wire import (
-    DONE,
-    OPENAI,
-    Answer,
-    Dialect,
-    read_answer,
-    read_refusal,
-    refusal_of,
-    request_body,
-)
-from understudy.actors.models.provider import (
-    Piece,
-    ProviderSettings,
-    TextPiece,
-    ThoughtPiece,
-    check_base_url,
-    check_key,
-)
-from understudy.actors.models.sse import EventTooLargeError, SseEvent, SseParser
-from understudy.messages.errors import (
-    AuthenticationError,
-    ConfigError,
-    DeadlineExceededError,
-    ModelError,
-    ResponseError,
-    StreamBrokenError,
-)
-from understudy.messages.models import Complete, Completion
+from understudy.actors.models.embedding import HttpEmbedder, Vectors
+from understudy.actors.models.families import Omissions
+from understudy.actors.models.http_provider import Ask
+from understudy.actors.models.openai_assembly import OpenAIAssembly
+from understudy.actors.models.openai_request import embed_body, request_body
+from understudy.actors.models.openai_wire import read_vectors
+from understudy.actors.models.profiles import OPENAI, Profile, profile_for
+from understudy.actors.models.provider import ProviderSettings
+from understudy.actors.models.wire import JsonObject
+from understudy.messages.models import Complete, Embed
 
 if TYPE_CHECKING:
     import httpx
 
+AZURE_VERSION = "2024-10-21"
+"""For Azure's addresses by deployment; those below `/openai/v1` have none."""
 
-class OpenAIChat:
-    """A provider (see `Provider`) over `POST {base_url}/chat/completions`.
+
+class OpenAIChat(HttpEmbedder):
+    """A provider (see `Provider` and `Embedder`) over `POST {base_url}/chat/completions`.
 
     Args:
         settings: address, key and limits.
         transport: the HTTP seam; its owner closes it.
-        dialect: OpenAI's own, or that of compatible servers.
+        profile: whose server it is. `OPENAI` and `COMPATIBLE` look at the host of `base_url` for a
+            server that they know.
 
     Raises:
         ConfigError: the address or the key cannot work.
-        AuthenticationError: OpenAI needs a key and there is none.
+        AuthenticationError: the server needs a key and there is none.
     """
+
+    max_texts = 1024  # of the 2,048 that are taken: as many large vectors exceed 32 MiB
 
     def __init__(
         self,
         settings: ProviderSettings,
         transport: httpx.AsyncBaseTransport,
         *,
-        dialect: Dialect = OPENAI,
+        profile: Profile = OPENAI,
     ) -> None:
-        self._dialect = dialect
-        base_url = settings.base_url or dialect.base_url
-        if base_url is None:
-            raise ConfigError(
-                f"{dialect.provider} needs base_url=, such as 'http://localhost:11434/v1' (Ollama)"
-            )
-        headers: dict[str, str] = {}
-        if settings.api_key is not None:
-            key = check_key(settings.api_key, provider=dialect.provider)
-            headers["authorization"] = f"Bearer {key}"
-        elif dialect.needs_key:
-            raise AuthenticationError(
-                "no API key for openai: set OPENAI_API_KEY, pass api_key='env:NAME', or put "
-                "api_key under [llm]",
-                provider=dialect.provider,
-            )
-        self._exchange = Exchange(
+        self.profile = profile_for(profile, settings.base_url)
+        super().__init__(
+            settings,
             transport,
-            provider=dialect.provider,
-            url=f"{check_base_url(base_url)}/chat/completions",
-            headers=headers,
-            settings=settings,
+            name=profile.name,
+            base_url=profile.base_url,
+            key_header="api-key" if self.profile.deployments else "authorization",
+            key_variable=profile.key_variable,
         )
-        self._max_event_bytes = settings.max_response_bytes
+        self._by_deployment = self.profile.deployments and "/openai/v1" not in self.base_url
+        self._omissions = Omissions(self.name)
 
-    @property
-    def name(self) -> str:
-        """`openai` or `openai-compatible`."""
-        return self._dialect.provider
+    def ask(self, request: Complete, *, stream: bool) -> Ask:
+        """See `HttpProvider.ask`."""
+        body = request_body(request, self.profile, stream=stream)
+        self._omissions.apply(body, self.profile.families, request.model)
+        choice = request.tool_choice
+        if request.tools and choice is not None and choice not in self.profile.choices:
+            told = f"tool_choice={choice!r}"
+            self._omissions.tell(self.profile.name, told, f"{told} is sent as 'auto'")
+        return self._ask(request.model, "/chat/completions", body)
 
-    async def complete(self, request: Complete, *, timeout: float | None = None) -> Completion:
-        """Ask once, without streaming (see `Provider.complete`)."""
-        body = request_body(request, self._dialect, stream=False)
-        incoming = await self._exchange.post(body, model=request.model, timeout=timeout)
-        assembly = Assembly(request, self.name)
-        try:
-            await self._refuse_failure(incoming, request)
-            answer = read_answer(await incoming.read())
-            self._refuse_error(answer, incoming, request)
-            if not answer.choices:
-                raise ResponseError("the answer has no choices")
-            assembly.take(answer)
-            return assembly.completion(incoming.headers.get("x-request-id"))
-        except ModelError as error:
-            raise self._named(error, request, incoming) from error.__cause__
+    def assembly(self, request: Complete) -> OpenAIAssembly:
+        """See `HttpProvider.assembly`."""
+        return OpenAIAssembly(request, self.name)
 
-    async def stream(
-        self, request: Complete, *, timeout: float | None = None
-    ) -> AsyncGenerator[Piece, None]:
-        """Ask once; pieces, then the `Completion` (see `Provider.stream`)."""
-        body = request_body(request, self._dialect, stream=True)
-        incoming = await self._exchange.post(body, model=request.model, timeout=timeout)
-        assembly = Assembly(request, self.name)
-        yielded = False
-        try:
-            await self._refuse_failure(incoming, request)
-            answers = _Answers(incoming, self._max_event_bytes)
-            while (batch := await answers.next()) is not None:
-                for answer in batch:
-                    self._refuse_error(answer, incoming, request)
-                    text, thought = assembly.take(answer)
-                    if thought:
-                        yielded = True
-                        yield ThoughtPiece(text=thought)
-                    if text:
-                        yielded = True
-                        yield TextPiece(text=text)
-            if not (answers.ended or assembly.finished):
-                raise StreamBrokenError("the stream ended before its end marker", retryable=True)
-            yield assembly.completion(incoming.headers.get("x-request-id"))
-        except DeadlineExceededError as error:
-            error.partial = assembly.text
-            raise
-        except ModelError as error:
-            error.partial = assembly.text
-            error.retryable = error.retryable and not yielded
-            raise self._named(error, request, incoming) from error.__cause__
-        finally:
-            await incoming.aclose()
+    def embed_ask(self, request: Embed, texts: Sequence[str]) -> Ask:
+        """See `HttpEmbedder.embed_ask`."""
+        return self._ask(request.model, "/embeddings", embed_body(request, texts))
 
-    async def aclose(self) -> None:
-        """Nothing to let go of: connections are the transport's."""
+    def read_vectors(self, body: bytes) -> Vectors:
+        """See `HttpEmbedder.read_vectors`."""
+        return read_vectors(body)
 
-    async def _refuse_failure(self, incoming: Incoming, request: Complete) -> None:
-        """Raise what a status other than 200 means."""
-        if incoming.status == 200:
-            return
-        body = await incoming.read()
-        raise self._error(read_refusal(body), incoming.status, incoming, request)
-
-    def _refuse_error(self, answer: Answer, incoming: Incoming, request: Complete) -> None:
-        """Raise the error that a status 200 was followed by."""
-        if answer.error is not None:
-            raise self._error(refusal_of(answer.error), None, incoming, request)
-
-    def _error(
-        self, refusal: Refusal, status: int | None, incoming: Incoming, request: Complete
-    ) -> ModelError:
-        return classify(
-            refusal,
-            provider=self.name,
-            model=request.model,
-            status=status,
-            headers=incoming.headers,
-            request_id=incoming.headers.get("x-request-id"),
-        )
-
-    def _named(self, error: ModelError, request: Complete, incoming: Incoming) -> ModelError:
-        """The same error, knowing whose it is, and without the key that a server may quote."""
-        whose = f"{self.name}:{request.model}: "
-        said = self._exchange.scrub(error.message)
-        error.args = (said if said.startswith(whose) else whose + said,)
-        error.provider, error.model = self.name, request.model
-        error.request_id = error.request_id or incoming.headers.get("x-request-id")
-        error.status = error.status or incoming.status
-        return error
-
-
-class _Answers:
-    """The chunks of a streamed answer, a batch for each piece of the body.
-
-    No generator, for the reason given in `transport`: one left half-way ends in the garbage
-    collector.
-    """
-
-    def __init__(self, incoming: Incoming, max_event_bytes: int) -> None:
-        self._incoming = incoming
-        self._parser = SseParser(max_event_bytes)
-        self._is_stream = not incoming.headers.get("content-type", "").startswith(
-            ("application/json", "text/html")
-        )
-        self._over = False
-        self.ended = False
-        """The end marker has come."""
-
-    async def next(self) -> list[Answer] | None:
-        """The answers in the next piece of the body, None after the last."""
-        if self._over:
-            return None
-        if not self._is_stream:
-            # A server that does not stream after all: one whole answer, or an error page.
-            self._over = self.ended = True
-            return [read_answer(await self._incoming.read())]
-        part = await self._incoming.next()
-        if part is None:
-            self._over = True
-            return self._last()
-        try:
-            return await self._decode(self._parser.feed(part))
-        except EventTooLargeError as error:
-            raise ResponseError(f"{error} in the stream") from error
-
-    async def _decode(self, events: list[SseEvent]) -> list[Answer]:
-        answers: list[Answer] = []
-        for event in events:
-            if event.data == DONE:
-                self._over = self.ended = True
-                await self._incoming.drain()
-                break
-            answers.append(read_answer(event.data))
-        return answers
-
-    def _last(self) -> list[Answer]:
-        """What came without its blank line; half an event is a broken stream, not a bad answer."""
-        answers: list[Answer] = []
-        for event in self._parser.close():
-            if event.data == DONE:
-                self.ended = True
-                break
-            try:
-                answers.append(read_answer(event.data))
-            except ResponseError as error:
-                told = "the stream broke off inside an event"
-                raise StreamBrokenError(told, retryable=True) from error
-        return answers
+    def _ask(self, model: str, path: str, body: JsonObject) -> Ask:
+        if self._by_deployment:
+            deployment = quote(model, safe="")
+            path = f"/openai/deployments/{deployment}{path}?api-version={AZURE_VERSION}"
+        return Ask(path=path, body=body)

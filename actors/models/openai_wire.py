@@ -1,60 +1,27 @@
-"""The wire format of OpenAI's chat completions, as structs and pure functions over bytes.
+"""What a chat completions server answers, as structs and pure functions over bytes.
 
-Purpose: `Complete` to request bytes, answers and chunks to `Answer`, error bodies to `Refusal`.
 Nothing here knows a socket, so each oddity of a compatible server is one small test.
 
 Guarantees: unknown fields are ignored and every field is optional, because every one of them has
-been seen missing or null somewhere. Depth is checked before anything is decoded.
+been seen missing or null somewhere.
 
 Sources: OpenAI's API reference; the oddities are those that pydantic-ai and LiteLLM work around.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import msgspec
 
-from understudy.actors.models.failures import Refusal
-from understudy.messages.chat import AssistantMessage, Message, ToolMessage
-from understudy.messages.codec import MAX_DEPTH
-from understudy.messages.depth import json_too_deep
-from understudy.messages.errors import ConfigError, ResponseError
-from understudy.messages.models import Complete
+from understudy.actors.models.assembly import RefusedError
+from understudy.actors.models.embedding import Vectors, packed
+from understudy.actors.models.wire import ErrorDetail, JsonReader, refusal_of
+from understudy.messages.errors import ResponseError
 
 DONE = b"[DONE]"
 """The data of the last event of a stream."""
-
-BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError)
-"""What msgspec raises for bytes that are not the JSON it expects."""
-
-_OURS = ("model", "messages", "stream")
-"""Fields that `extra` may not set: the answer would not be what was asked for."""
-
-
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """Where servers that speak this format differ.
-
-    Attributes:
-        max_tokens: the field that bounds the output. Newer models of OpenAI reject `max_tokens`,
-            and many compatible servers know nothing else.
-    """
-
-    provider: str
-    base_url: str | None
-    needs_key: bool
-    max_tokens: str
-
-
-OPENAI = Dialect(
-    provider="openai",
-    base_url="https://api.openai.com/v1",
-    needs_key=True,
-    max_tokens="max_completion_tokens",
-)
-COMPATIBLE = Dialect(
-    provider="openai-compatible", base_url=None, needs_key=False, max_tokens="max_tokens"
-)
 
 
 class FunctionPart(msgspec.Struct):
@@ -135,14 +102,6 @@ class VendorPart(msgspec.Struct):
     usage: UsagePart | None = None
 
 
-class ErrorDetail(msgspec.Struct):
-    """What went wrong."""
-
-    message: str | None = None
-    type: str | None = None
-    code: str | int | None = None
-
-
 class Answer(msgspec.Struct):
     """A chat completion, or one chunk of a streamed one: they differ in `message` and `delta`."""
 
@@ -164,105 +123,53 @@ class Answer(msgspec.Struct):
         return self.usage or (self.x_groq.usage if self.x_groq else None)
 
 
-class ErrorBody(msgspec.Struct):
-    """`{"error": {…}}`, `{"error": "…"}`, or the fields at the top (vLLM, FastAPI)."""
+class Vector(msgspec.Struct):
+    """One embedding: numbers, or base64 of packed floats."""
 
+    index: int | None = None
+    embedding: list[float] | str | None = None
+
+
+class VectorAnswer(msgspec.Struct):
+    """What `/embeddings` gives."""
+
+    data: list[Vector] | None = None
+    model: str | None = None
+    usage: UsagePart | None = None
     error: ErrorDetail | str | None = None
-    message: str | None = None
-    detail: str | None = None
-    type: str | None = None
-    code: str | int | None = None
 
 
-_answer = msgspec.json.Decoder(Answer)
-_error = msgspec.json.Decoder(ErrorBody)
-_encoder = msgspec.json.Encoder()
+read_answer = JsonReader(Answer, "a chat completion")
+_read_vectors = JsonReader(VectorAnswer, "a list of embeddings")
 
 
-def request_body(request: Complete, dialect: Dialect, *, stream: bool) -> bytes:
-    """The JSON of a request. Unset options are absent; `0` and `0.0` are sent.
+def read_vectors(body: bytes) -> Vectors:
+    """The vectors, in the order of their texts, whether they came as numbers or as base64.
 
     Raises:
-        ConfigError: `extra` sets a field that belongs to the request itself.
+        ResponseError: they are neither.
+        RefusedError: it is an error.
     """
-    for name in _OURS:
-        if name in request.extra:
-            raise ConfigError(f"extra= must not set {name!r}; use the field of that name")
-    body: dict[str, Any] = {  # Any: JSON
-        "model": request.model,
-        "messages": [_message(message) for message in request.messages],
-    }
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
-    if request.max_tokens is not None:
-        body[dialect.max_tokens] = request.max_tokens
-    if request.stop:
-        body["stop"] = request.stop
-    if request.seed is not None:
-        body["seed"] = request.seed
-    if stream:
-        body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    return _encoder.encode(body | request.extra)
-
-
-def read_answer(body: bytes) -> Answer:
-    """Decode a completion or a chunk.
-
-    Raises:
-        ResponseError: it is not the JSON that this format has.
-    """
-    if json_too_deep(body, MAX_DEPTH):
-        raise ResponseError(f"the answer nests deeper than {MAX_DEPTH} levels")
-    try:
-        return _answer.decode(body)
-    except BAD_JSON as error:
-        start = body[:80].decode("utf-8", "replace")
-        raise ResponseError(f"not a chat completion ({error}): it starts with {start!r}") from None
-
-
-def read_refusal(body: bytes) -> Refusal:
-    """What an error body says; of one in no known form, its beginning."""
-    try:
-        found = ErrorBody() if json_too_deep(body, MAX_DEPTH) else _error.decode(body)
-    except BAD_JSON:
-        return Refusal(message=" ".join(body[:200].decode("utf-8", "replace").split()))
-    if found.error is not None:
-        return refusal_of(found.error)
-    return Refusal(
-        message=found.message or found.detail or "",
-        code=str(found.code or ""),
-        type=found.type or "",
+    answer = _read_vectors(body)
+    if answer.error is not None:
+        raise RefusedError(refusal_of(answer.error))
+    parts = answer.data or []
+    if all(part.index is not None for part in parts):
+        parts = sorted(parts, key=lambda part: part.index or 0)
+    return Vectors(
+        vectors=[_floats(part.embedding) for part in parts],
+        tokens=answer.usage.prompt_tokens if answer.usage else None,
+        model=answer.model or "",
     )
 
 
-def refusal_of(error: ErrorDetail | str) -> Refusal:
-    """The same, of an error inside a stream or a body."""
-    if isinstance(error, str):
-        return Refusal(message=error)
-    return Refusal(message=error.message or "", code=str(error.code or ""), type=error.type or "")
-
-
-def _message(message: Message) -> Message | dict[str, Any]:  # Any: JSON
-    """Our messages encode as OpenAI's where they are plain; the others are spelled out."""
-    if isinstance(message, ToolMessage):
-        return {"role": "tool", "tool_call_id": message.call_id, "content": message.content}
-    if isinstance(message, AssistantMessage) and message.tool_calls:
-        return {
-            "role": "assistant",
-            "content": message.content or None,
-            "tool_calls": [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {
-                        "name": call.name,
-                        "arguments": _encoder.encode(call.arguments).decode(),
-                    },
-                }
-                for call in message.tool_calls
-            ],
-        }
-    if isinstance(message, AssistantMessage):
-        return {"role": "assistant", "content": message.content}
-    return message
+def _floats(embedding: list[float] | str | None) -> bytes:
+    if isinstance(embedding, list):
+        return packed(embedding)
+    try:
+        data = b64decode(embedding or "", validate=True)
+    except ValueError as error:
+        raise ResponseError(f"an embedding that is no base64: {error}") from None
+    if len(data) % 4:
+        raise ResponseError("an embedding that is cut inside a number")
+    return data

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from understudy.actors.models.profiles import COMPATIBLE, NAMED, OPENAI, Profile
 from understudy.actors.models.provider import Provider, ProviderSettings
 from understudy.messages.errors import ConfigError
 
@@ -74,19 +75,45 @@ def provider_for(name: str) -> ProviderEntry:
     return entry
 
 
-def _openai(settings: ProviderSettings, transport: httpx.AsyncBaseTransport, /) -> Provider:
-    from understudy.actors.models.openai import OpenAIChat
+def _anthropic(settings: ProviderSettings, transport: httpx.AsyncBaseTransport, /) -> Provider:
+    from understudy.actors.models.anthropic import AnthropicMessages
 
-    return OpenAIChat(settings, transport)
+    return AnthropicMessages(settings, transport)
 
 
-def _compatible(settings: ProviderSettings, transport: httpx.AsyncBaseTransport, /) -> Provider:
-    from understudy.actors.models.openai import OpenAIChat
-    from understudy.actors.models.openai_wire import COMPATIBLE
+def _gemini(settings: ProviderSettings, transport: httpx.AsyncBaseTransport, /) -> Provider:
+    from understudy.actors.models.gemini import GeminiContent
 
-    return OpenAIChat(settings, transport, dialect=COMPATIBLE)
+    return GeminiContent(settings, transport)
+
+
+def _ollama(settings: ProviderSettings, transport: httpx.AsyncBaseTransport, /) -> Provider:
+    from understudy.actors.models.ollama import OllamaChat
+
+    return OllamaChat(settings, transport)
+
+
+def _responses(settings: ProviderSettings, transport: httpx.AsyncBaseTransport, /) -> Provider:
+    from understudy.actors.models.responses import OpenAIResponses
+
+    return OpenAIResponses(settings, transport)
+
+
+def _chat(profile: Profile) -> ProviderFactory:
+    """A factory for the chat completions of one kind of server."""
+
+    def make(settings: ProviderSettings, transport: httpx.AsyncBaseTransport, /) -> Provider:
+        from understudy.actors.models.openai import OpenAIChat
+
+        return OpenAIChat(settings, transport, profile=profile)
+
+    return make
 
 
 _PROVIDERS: dict[str, ProviderEntry] = {}
-register_provider("openai", _openai, key_variable="OPENAI_API_KEY")
-register_provider("openai-compatible", _compatible)
+register_provider("anthropic", _anthropic, key_variable="ANTHROPIC_API_KEY")
+register_provider("gemini", _gemini, key_variable="GEMINI_API_KEY")
+register_provider("ollama", _ollama)
+register_provider("openai-responses", _responses, key_variable="OPENAI_API_KEY")
+for _profile in (OPENAI, COMPATIBLE, *NAMED):
+    register_provider(_profile.name, _chat(_profile), key_variable=_profile.key_variable)

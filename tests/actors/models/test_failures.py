@@ -77,6 +77,9 @@ def test_by_status(status: int, kind: type[ModelError], *, retryable: bool) -> N
         ("invalid_api_key", "invalid_request_error", None, AuthenticationError, False),
         ("", "", None, ServerError, False),
         ("²", "", None, ServerError, False),
+        ("API_KEY_INVALID", "INVALID_ARGUMENT", 400, AuthenticationError, False),
+        ("RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", None, RateLimitError, True),
+        ("UNAVAILABLE", "UNAVAILABLE", None, ServerError, True),
     ],
 )
 def test_by_code(
@@ -88,11 +91,48 @@ def test_by_code(
 
 
 @pytest.mark.parametrize(
-    "said", ["This model's maximum context length is 8192 tokens", "prompt is too long: 9 > 8"]
+    "said",
+    [
+        "This model's maximum context length is 8192 tokens",
+        "prompt is too long: 9 > 8",
+        "input length and `max_tokens` exceed context limit: 9 + 9 > 10",
+        "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+        "the input length exceeds the context length",
+        "the request exceeds the available context size",
+        "Your input exceeds the context window of this model.",
+    ],
 )
 def test_a_prompt_that_is_too_long_is_known_by_its_words(said: str) -> None:
     """Compatible servers give no code."""
     assert type(error(400, said=said)) is ContextWindowError
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Your credit balance is too low to access the Anthropic API.",
+        "You have reached your specified API usage limits.",
+        "This would exceed your workspace's monthly spend limit",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 429])
+def test_money_that_is_spent_is_known_by_its_words(said: str, status: int) -> None:
+    """Anthropic has no code for it; waiting does not help."""
+    found = error(status, said=said, retry_after="1")
+    assert (type(found), found.retryable) == (RateLimitError, False)
+    assert "budget" in found.message
+
+
+def test_what_only_the_body_says() -> None:
+    """Google's delay and its quotas of a day; a header outweighs the body."""
+    refusal = Refusal(code="RESOURCE_EXHAUSTED", retry_after=22.0)
+    facts = {"provider": "gemini", "model": "m", "status": 429}
+    found = classify(refusal, headers={}, **facts)  # type: ignore[arg-type]
+    assert (type(found), found.retryable, found.retry_after) == (RateLimitError, True, 22.0)
+    found = classify(refusal, headers={"retry-after": "1"}, **facts)  # type: ignore[arg-type]
+    assert found.retry_after == 1.0
+    spent = Refusal(code="RESOURCE_EXHAUSTED", spent=True)
+    assert not classify(spent, headers={}, **facts).retryable  # type: ignore[arg-type]
 
 
 def test_the_provider_has_the_last_word_on_retrying() -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from understudy.actors.models.openai import OpenAIChat
-from understudy.actors.models.openai_wire import COMPATIBLE
+from understudy.actors.models.profiles import COMPATIBLE
 from understudy.actors.models.provider import Piece, ProviderSettings, TextPiece, ThoughtPiece
 from understudy.actors.models.transport import LeasedTransport
 from understudy.messages.chat import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
@@ -381,7 +381,7 @@ def test_settings_that_cannot_work() -> None:
     with pytest.raises(AuthenticationError, match="OPENAI_API_KEY"):
         OpenAIChat(ProviderSettings(), transport)
     with pytest.raises(ConfigError, match="base_url="):
-        OpenAIChat(ProviderSettings(), transport, dialect=COMPATIBLE)
+        OpenAIChat(ProviderSettings(), transport, profile=COMPATIBLE)
     with pytest.raises(ConfigError, match="has no scheme"):
         chat(transport, "localhost:8000/v1")
 
@@ -390,7 +390,7 @@ async def test_compatible_servers_need_no_key(transport: LeasedTransport) -> Non
     """And get no header for one."""
     async with ProviderServer() as server:
         provider = OpenAIChat(
-            ProviderSettings(base_url=server.base_url), transport, dialect=COMPATIBLE
+            ProviderSettings(base_url=server.base_url), transport, profile=COMPATIBLE
         )
         completion = await provider.complete(ASK, timeout=10)
         assert completion.provider == provider.name == "openai-compatible"

@@ -3,9 +3,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from understudy.actors.models.openai_assembly import Assembly
-from understudy.actors.models.openai_wire import read_answer
-from understudy.messages.chat import ToolCall, Usage, UserMessage
+from understudy.actors.models.openai_assembly import OpenAIAssembly
+from understudy.actors.models.provider import TextPiece
+from understudy.messages.chat import Thought, ToolCall, Usage, UserMessage
 from understudy.messages.errors import ResponseError
 from understudy.messages.models import Complete, Completion
 
@@ -14,8 +14,13 @@ REQUEST = Complete(model="asked", messages=(UserMessage(content="12345678"),))
 
 def put(*answers: dict[str, Any]) -> tuple[list[tuple[str, str]], Completion]:
     """What each answer adds, and the completion of all."""
-    assembly = Assembly(REQUEST, "openai")
-    added = [assembly.take(read_answer(msgspec.json.encode(answer))) for answer in answers]
+    assembly = OpenAIAssembly(REQUEST, "openai")
+    added = []
+    for answer in answers:
+        pieces = assembly.take(msgspec.json.encode(answer))
+        said = [piece.text for piece in pieces if isinstance(piece, TextPiece)]
+        thought = [piece.text for piece in pieces if not isinstance(piece, TextPiece)]
+        added.append(("".join(said), "".join(thought)))
     return added, assembly.completion(None)
 
 
@@ -118,6 +123,8 @@ def test_thoughts_under_every_name(fields: dict[str, str], thought: str) -> None
     added, completion = put(delta(**fields))
     assert added == [("", thought)]
     assert completion.message.content == ""
+    kept = (Thought(text=thought, provider="openai"),) if thought else ()
+    assert completion.message.thoughts == kept
 
 
 @pytest.mark.parametrize(

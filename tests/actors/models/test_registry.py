@@ -5,10 +5,14 @@ import httpx
 import pytest
 
 from understudy.actors.models import registry
+from understudy.actors.models.anthropic import AnthropicMessages
+from understudy.actors.models.gemini import GeminiContent
+from understudy.actors.models.ollama import OllamaChat
 from understudy.actors.models.openai import OpenAIChat
-from understudy.actors.models.provider import Provider, ProviderSettings
+from understudy.actors.models.provider import Embedder, Provider, ProviderSettings
 from understudy.actors.models.registry import provider_for, register_provider
-from understudy.messages.errors import ConfigError
+from understudy.actors.models.responses import OpenAIResponses
+from understudy.messages.errors import AuthenticationError, ConfigError
 from understudy.messages.secrets import Secret
 
 
@@ -18,16 +22,33 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_PROVIDERS", dict(registry._PROVIDERS))
 
 
-def test_ours() -> None:
-    """Both names of the chat completions are there, with the variable of their key."""
+@pytest.mark.parametrize(
+    ("name", "variable", "kind", "embeds"),
+    [
+        ("openai", "OPENAI_API_KEY", OpenAIChat, True),
+        ("openai-compatible", None, OpenAIChat, True),
+        ("azure", "AZURE_OPENAI_API_KEY", OpenAIChat, True),
+        ("deepseek", "DEEPSEEK_API_KEY", OpenAIChat, True),
+        ("vllm", None, OpenAIChat, True),
+        ("openai-responses", "OPENAI_API_KEY", OpenAIResponses, False),
+        ("anthropic", "ANTHROPIC_API_KEY", AnthropicMessages, False),
+        ("gemini", "GEMINI_API_KEY", GeminiContent, True),
+        ("ollama", None, OllamaChat, True),
+    ],
+)
+def test_ours(name: str, variable: str | None, kind: type, *, embeds: bool) -> None:
+    """Each is there under its name, with the variable of its key, and refuses to be without one."""
     transport = httpx.MockTransport(lambda _: httpx.Response(500))
-    settings = ProviderSettings(base_url="http://localhost/v1", api_key=Secret("k"))
-    for name, variable in (("openai", "OPENAI_API_KEY"), ("openai-compatible", None)):
-        entry = provider_for(name)
-        assert entry.key_variable == variable
-        made = entry.factory(settings, transport)
-        assert isinstance(made, OpenAIChat)
-        assert made.name == name
+    settings = ProviderSettings(base_url="http://localhost:8000", api_key=Secret("k"))
+    entry = provider_for(name)
+    assert entry.key_variable == variable
+    made = entry.factory(settings, transport)
+    assert type(made) is kind
+    assert made.name == name
+    assert isinstance(made, Embedder) is embeds
+    if variable:
+        with pytest.raises(AuthenticationError, match=variable):
+            entry.factory(ProviderSettings(base_url="http://localhost:8000"), transport)
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:

@@ -1,0 +1,157 @@
+"""What is asked of a chat completions server: `Complete` and `Embed` to the JSON of a request.
+
+Pure functions of the request and the server's `Profile`, so each difference between servers is one
+small test. Our messages encode as OpenAI's where they are plain; the others are spelled out.
+
+Source: OpenAI's API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from understudy.actors.models.profiles import Profile
+from understudy.actors.models.wire import (
+    JsonObject,
+    address_of,
+    declared,
+    encode,
+    merged,
+    shape,
+)
+from understudy.messages.chat import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    Text,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+)
+from understudy.messages.models import Complete, Embed, OutputSchema, ToolDeclaration
+
+_OURS = ("model", "messages", "stream")
+
+
+def request_body(request: Complete, profile: Profile, *, stream: bool) -> JsonObject:
+    """The request. Unset options are absent; `0` and `0.0` are there.
+
+    Raises:
+        ConfigError: `extra` sets a field that belongs to the request itself.
+    """
+    body: JsonObject = {
+        "model": request.model,
+        "messages": [_message(message, profile) for message in _conversation(request, profile)],
+    }
+    options = {
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+        "stop": request.stop or None,
+        "seed": request.seed,
+    }
+    for name, value in options.items():
+        if value is not None:
+            body[profile.names.get(name, name)] = value
+    if request.tools:
+        body["tools"] = [tool_body(tool, strict=profile.strict) for tool in request.tools]
+        if request.tool_choice is not None:
+            understood = request.tool_choice in profile.choices
+            body["tool_choice"] = request.tool_choice if understood else "auto"
+    if request.output is not None:
+        body["response_format"] = _format(request.output, profile)
+    if stream:
+        body["stream"] = True
+        if profile.stream_usage:
+            body["stream_options"] = {"include_usage": True}
+    return merged(body, request.extra, _OURS)
+
+
+def embed_body(request: Embed, texts: Sequence[str]) -> JsonObject:
+    """The request for some vectors, as base64: a third of the JSON that numbers take."""
+    body: JsonObject = {
+        "model": request.model,
+        "input": list(texts),
+        "encoding_format": "base64",
+    }
+    if request.dimensions is not None:
+        body["dimensions"] = request.dimensions
+    return body
+
+
+def tool_body(tool: ToolDeclaration, *, strict: bool) -> JsonObject:
+    """A tool in OpenAI's shape, which others have copied."""
+    parameters, enforced = declared(tool, strict=strict)
+    function: JsonObject = {"name": tool.name, "parameters": parameters}
+    if tool.description:
+        function["description"] = tool.description
+    if enforced:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def _format(output: OutputSchema, profile: Profile) -> JsonObject:
+    if profile.output == "json_object":
+        return {"type": "json_object"}
+    schema, strict = shape(output)
+    told: JsonObject = {"name": output.name, "schema": schema}
+    if strict:
+        told["strict"] = True
+    return {"type": "json_schema", "json_schema": told}
+
+
+def _conversation(request: Complete, profile: Profile) -> Iterable[Message]:
+    """The messages as this server takes them: system messages joined, the schema in words."""
+    messages: list[Message] = list(request.messages)
+    if request.output is not None and profile.output == "json_object":
+        schema = encode(request.output.schema).decode()
+        told = f"Answer with one JSON object that matches this JSON Schema: {schema}"
+        messages.insert(0, SystemMessage(content=told))
+    system = [message.content for message in messages if isinstance(message, SystemMessage)]
+    if len(system) > 1 and not profile.many_systems:
+        rest = [message for message in messages if not isinstance(message, SystemMessage)]
+        return [SystemMessage(content="\n\n".join(system)), *rest]
+    return messages
+
+
+def _message(message: Message, profile: Profile) -> Message | JsonObject:
+    match message:
+        case UserMessage() if not isinstance(message.content, str):
+            return {"role": "user", "content": [_part(part) for part in message.content]}
+        case ToolMessage():
+            return {"role": "tool", "tool_call_id": message.call_id, "content": message.content}
+        case AssistantMessage():
+            return _assistant(message, profile)
+        case _:
+            return message
+
+
+def _part(part: Any) -> JsonObject:  # Any: Text or Image
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "image_url", "image_url": {"url": address_of(part)}}
+
+
+def _assistant(message: AssistantMessage, profile: Profile) -> JsonObject:
+    if not message.tool_calls:
+        return {"role": "assistant", "content": message.content}
+    said: JsonObject = {
+        "role": "assistant",
+        "content": message.content or None,
+        "tool_calls": [_call(call) for call in message.tool_calls],
+    }
+    thought = "".join(
+        thought.text for thought in message.thoughts if thought.provider == profile.name
+    )
+    if profile.echo and thought:
+        said[profile.echo] = thought
+    return said
+
+
+def _call(call: ToolCall) -> JsonObject:
+    arguments = encode(call.arguments).decode()
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": arguments},
+    }
