@@ -108,7 +108,7 @@ class Exchange:
         except httpx.HTTPError as error:
             raise self._named(self._before_answer(error, where, url), model) from error
         incoming = Incoming(response, self._settings, where=where, end=end, scrub=self.scrub)
-        encoding = response.headers.get("content-encoding", "identity")
+        encoding = incoming.headers.get("content-encoding", "identity")
         if encoding != "identity":
             await incoming.aclose()
             told = f"{where}: the answer is encoded as {encoding!r}, which nobody asked for"
@@ -158,7 +158,11 @@ class Incoming:
         scrub: Callable[[str], str],
     ) -> None:
         self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        # Read several times for each answer, and httpx decodes all of them each time.
+        self.headers: Mapping[str, str] = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in response.headers.raw
+        }
         # Not `aiter_raw`: a chain of generators that is left early ends in the garbage collector.
         self._stream = cast("httpx.AsyncByteStream", response.stream)
         self._parts = aiter(self._stream)

@@ -51,7 +51,7 @@ class Part(msgspec.Struct, rename="camel"):
     """Some text, a thought or a call."""
 
     text: str | None = None
-    thought: bool = False
+    thought: bool | None = None
     thought_signature: str | None = None
     function_call: FunctionPart | None = None
 
@@ -80,11 +80,11 @@ class Feedback(msgspec.Struct, rename="camel"):
 class UsagePart(msgspec.Struct, rename="camel"):
     """Tokens; thoughts are not among the candidates'."""
 
-    prompt_token_count: int = 0
-    cached_content_token_count: int = 0
-    candidates_token_count: int = 0
-    thoughts_token_count: int = 0
-    tool_use_prompt_token_count: int = 0
+    prompt_token_count: int | None = None
+    cached_content_token_count: int | None = None
+    candidates_token_count: int | None = None
+    thoughts_token_count: int | None = None
+    tool_use_prompt_token_count: int | None = None
 
 
 class Answer(msgspec.Struct, rename="camel"):
@@ -101,7 +101,7 @@ class Answer(msgspec.Struct, rename="camel"):
 class Values(msgspec.Struct):
     """One vector."""
 
-    values: list[float] = []
+    values: list[float] | None = None
 
 
 class VectorAnswer(msgspec.Struct):
@@ -197,7 +197,7 @@ def read_vectors(body: bytes) -> Vectors:
         ResponseError: it is not what this format has.
     """
     answer = _read_vectors(body)
-    return Vectors(vectors=[packed(each.values) for each in answer.embeddings or ()])
+    return Vectors(vectors=[packed(each.values or []) for each in answer.embeddings or ()])
 
 
 def _token(part: Literal["thought", "text", "call"], signature: str, call: str = "") -> str:
@@ -205,9 +205,10 @@ def _token(part: Literal["thought", "text", "call"], signature: str, call: str =
 
 
 def _usage(part: UsagePart) -> Usage:
+    thoughts = part.thoughts_token_count or 0
     return Usage(
-        input_tokens=part.prompt_token_count + part.tool_use_prompt_token_count,
-        output_tokens=part.candidates_token_count + part.thoughts_token_count,
-        cached_tokens=part.cached_content_token_count,
-        reasoning_tokens=part.thoughts_token_count,
+        input_tokens=(part.prompt_token_count or 0) + (part.tool_use_prompt_token_count or 0),
+        output_tokens=(part.candidates_token_count or 0) + thoughts,
+        cached_tokens=part.cached_content_token_count or 0,
+        reasoning_tokens=thoughts,
     )

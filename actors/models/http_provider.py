@@ -22,16 +22,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from understudy.actors.models.answering import Answering, Blame
 from understudy.actors.models.assembly import Assembly, RefusedError
 from understudy.actors.models.exchange import Exchange, Incoming
-from understudy.actors.models.failures import Refusal, classify
-from understudy.actors.models.headroom import headroom_of
 from understudy.actors.models.payloads import Framing, Payloads
 from understudy.actors.models.provider import (
     Piece,
     ProviderSettings,
-    TextPiece,
-    ThoughtPiece,
     check_base_url,
     check_key,
 )
@@ -41,8 +38,6 @@ from understudy.messages.errors import (
     ConfigError,
     DeadlineExceededError,
     ModelError,
-    ResponseError,
-    StreamBrokenError,
 )
 from understudy.messages.models import Complete, Completion
 
@@ -100,7 +95,7 @@ class HttpProvider(ABC):
         self._name = name
         address = settings.base_url or base_url
         if address is None:
-            raise ConfigError(f"{name} needs base_url=, such as 'http://localhost:8000/v1' (vLLM)")
+            raise ConfigError(f"{name} needs base_url=, such as 'https://models.example.com/v1'")
         sent = dict(headers or {})
         if settings.api_key is not None:
             key = check_key(settings.api_key, provider=name)
@@ -179,129 +174,27 @@ class HttpProvider(ABC):
             ModelError: the leaf that says what went wrong.
             DeadlineExceededError: `timeout` seconds have passed.
         """
-        incoming = await self._post(ask, model=model, timeout=timeout)
+        incoming, blame = await self._post(ask, model=model, timeout=timeout)
         try:
             body = await incoming.read()
             if incoming.status != 200:
-                raise self.refused(read_refusal(body), incoming, model, incoming.status)
+                raise blame.refused(read_refusal(body), incoming.status)
             return read(body)
         except RefusedError as refused:
-            error = self.refused(refused.refusal, incoming, model, None)
-            raise self.named(error, incoming, model) from None
+            raise blame.named(blame.refused(refused.refusal, None)) from None
         except ModelError as error:
-            raise self.named(error, incoming, model) from error.__cause__
+            raise blame.named(error) from error.__cause__
 
-    def refused(
-        self, refusal: Refusal, incoming: Incoming, model: str, status: int | None
-    ) -> ModelError:
-        """The error that a refusal is; status None: it was inside an answer."""
-        return classify(
-            refusal,
-            provider=self._name,
-            model=model,
-            status=status,
-            headers=incoming.headers,
-            request_id=incoming.headers.get(self.request_id_header),
-        )
-
-    def named(self, error: ModelError, incoming: Incoming, model: str) -> ModelError:
-        """The same error, knowing whose it is, and without the key that a server may quote."""
-        whose = f"{self._name}:{model}: "
-        said = self._exchange.scrub(error.message)
-        error.args = (said if said.startswith(whose) else whose + said,)
-        error.provider, error.model = self._name, model
-        error.request_id = error.request_id or incoming.headers.get(self.request_id_header)
-        if not isinstance(error, StreamBrokenError):  # its 200 explains nothing
-            error.status = error.status or incoming.status
-        return error
-
-    async def _begin(self, request: Complete, timeout: float | None, *, stream: bool) -> _Answer:
-        incoming = await self._post(
+    async def _begin(self, request: Complete, timeout: float | None, *, stream: bool) -> Answering:
+        incoming, blame = await self._post(
             self.ask(request, stream=stream), model=request.model, timeout=timeout
         )
-        framing = self.framing if stream else "whole"
-        return _Answer(self, request, incoming, Payloads(incoming, framing, self._max_bytes))
+        payloads = Payloads(incoming, self.framing if stream else "whole", self._max_bytes)
+        return Answering(incoming, payloads, self.assembly(request), blame)
 
-    async def _post(self, ask: Ask, *, model: str, timeout: float | None) -> Incoming:
-        return await self._exchange.post(
+    async def _post(self, ask: Ask, *, model: str, timeout: float | None) -> tuple[Incoming, Blame]:
+        exchange = self._exchange
+        incoming = await exchange.post(
             ask.path, encode(ask.body), model=model, timeout=timeout, headers=ask.headers
         )
-
-
-class _Answer:
-    """One answer on its way."""
-
-    def __init__(
-        self, provider: HttpProvider, request: Complete, incoming: Incoming, payloads: Payloads
-    ) -> None:
-        self._provider = provider
-        self._model = request.model
-        self._incoming = incoming
-        self._payloads = payloads
-        self._assembly = provider.assembly(request)
-        self._held: ModelError | None = None
-
-    async def next(self) -> list[TextPiece | ThoughtPiece] | None:
-        """The pieces in the next part of the body; None after the last, when nothing is missing."""
-        if self._held is not None:
-            raise self._held
-        if self._incoming.status != 200:
-            refusal = read_refusal(await self._incoming.read())
-            raise self._provider.refused(
-                refusal, self._incoming, self._model, self._incoming.status
-            )
-        batch = None if self._assembly.ended else await self._payloads.next()
-        if batch is None:
-            if not self._assembly.finished:
-                told = "the stream ended before its end marker"
-                raise StreamBrokenError(told, retryable=True)
-            return None
-        pieces: list[TextPiece | ThoughtPiece] = []
-        for payload in batch:
-            try:
-                pieces += self._take(payload)
-            except ModelError as error:
-                if not pieces:
-                    raise
-                self._held = error  # after what came before it
-                break
-            if self._assembly.ended:
-                if self._payloads.framing != "whole":
-                    await self._incoming.drain()
-                break
-        return pieces
-
-    def completion(self) -> Completion:
-        headers = self._incoming.headers
-        return self._assembly.completion(
-            headers.get(self._provider.request_id_header), headroom_of(headers)
-        )
-
-    def blamed(
-        self, error: ModelError | DeadlineExceededError, *, delivered: bool
-    ) -> ModelError | DeadlineExceededError:
-        """The error with what is known here: the text that had come, and what it cost."""
-        error.partial = self._assembly.text
-        if isinstance(error, DeadlineExceededError):
-            return error
-        error.retryable = error.retryable and not delivered
-        if self._assembly.usage is not None or error.partial:
-            error.usage = self._assembly.counted()
-        return self._provider.named(error, self._incoming, self._model)
-
-    async def aclose(self) -> None:
-        await self._incoming.aclose()
-
-    def _take(self, payload: bytes) -> list[TextPiece | ThoughtPiece]:
-        whole = self._payloads.framing == "whole"
-        try:
-            return self._assembly.take(payload, whole=whole)
-        except RefusedError as refused:
-            error = self._provider.refused(refused.refusal, self._incoming, self._model, None)
-            raise error from None
-        except ResponseError as error:
-            if self._payloads.over and not whole:
-                # Half an event is a broken stream, not a bad answer.
-                told = "the stream broke off inside an event"
-                raise StreamBrokenError(told, retryable=True) from error
-            raise
+        return incoming, Blame(self._name, model, incoming, self.request_id_header, exchange.scrub)

@@ -68,9 +68,8 @@ class OpenAIChat(HttpEmbedder):
         """See `HttpProvider.ask`."""
         body = request_body(request, self.profile, stream=stream)
         self._omissions.apply(body, self.profile.families, request.model)
-        choice = request.tool_choice
-        if request.tools and choice is not None and choice not in self.profile.choices:
-            told = f"tool_choice={choice!r}"
+        if request.tools and request.tool_choice == "required" != body.get("tool_choice"):
+            told = "tool_choice='required'"
             self._omissions.tell(self.profile.name, told, f"{told} is sent as 'auto'")
         return self._ask(request.model, "/chat/completions", body)
 

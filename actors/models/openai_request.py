@@ -53,7 +53,7 @@ def request_body(request: Complete, profile: Profile, *, stream: bool) -> JsonOb
     for name, value in options.items():
         if value is not None:
             body[profile.names.get(name, name)] = value
-    if request.tools:
+    if request.tools and (request.tool_choice != "none" or "none" in profile.choices):
         body["tools"] = [tool_body(tool, strict=profile.strict) for tool in request.tools]
         if request.tool_choice is not None:
             understood = request.tool_choice in profile.choices

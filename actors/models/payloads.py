@@ -28,7 +28,7 @@ class Payloads:
     def __init__(self, incoming: Incoming, framing: Framing, max_bytes: int) -> None:
         self._incoming = incoming
         self.framing: Framing = _TYPES.get(_type(incoming), framing)
-        self._frames = _Lines(max_bytes) if self.framing == "lines" else _Events(max_bytes)
+        self._frames = _Events(max_bytes) if self.framing == "events" else _Lines(max_bytes)
         self._over = False
 
     @property

@@ -31,7 +31,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         hosts: ends of host names, or `:port`, by which a `base_url` shows that it is this server.
         names: what it calls our fields, where that differs.
         families: which fields it or its models refuse.
-        choices: the words for `tool_choice` that it understands.
+        choices: the words for `tool_choice` that it understands; `none` is said to others by
+            offering no tools, `required` cannot be.
         output: how it is told the shape of an answer; `json_object` promises JSON only, so the
             schema is said in words.
         strict: it enforces the schemas of tools.
@@ -56,8 +57,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     deployments: bool = False
 
 
-def _refusing(name: str, *fields: str) -> tuple[Family, ...]:
-    return (Family(name=name, rejects=frozenset(fields)),)
+def _refusing(name: str, *fields: str, models: str = "") -> tuple[Family, ...]:
+    return (Family(name=name, rejects=frozenset(fields), models=models),)
 
 
 OPENAI = Profile(
@@ -135,7 +136,6 @@ NAMED = (
         base_url="https://api.fireworks.ai/inference/v1",
         key_variable="FIREWORKS_API_KEY",
         hosts=("api.fireworks.ai",),
-        families=_refusing("Fireworks", "seed", "parallel_tool_calls"),
     ),
     Profile(
         name="xai",
@@ -143,7 +143,13 @@ NAMED = (
         key_variable="XAI_API_KEY",
         hosts=("api.x.ai",),
         names={"max_tokens": "max_completion_tokens"},
-        families=_refusing("xAI", "stop", "presence_penalty", "frequency_penalty"),
+        families=_refusing(
+            "xAI's reasoning models",
+            "stop",
+            "presence_penalty",
+            "frequency_penalty",
+            models=r"grok-(?:[4-9]|3-mini|code)(?!.*non-reasoning)",
+        ),
         strict=True,
     ),
     Profile(

@@ -65,8 +65,8 @@ class OutputDetails(msgspec.Struct):
 class UsagePart(msgspec.Struct):
     """Tokens."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     input_tokens_details: InputDetails | None = None
     output_tokens_details: OutputDetails | None = None
 
@@ -198,8 +198,8 @@ def _usage(part: UsagePart) -> Usage:
     details = part.input_tokens_details
     output = part.output_tokens_details
     return Usage(
-        input_tokens=part.input_tokens,
-        output_tokens=part.output_tokens,
+        input_tokens=part.input_tokens or 0,
+        output_tokens=part.output_tokens or 0,
         cached_tokens=(details and details.cached_tokens) or 0,
         reasoning_tokens=(output and output.reasoning_tokens) or 0,
     )

@@ -6,13 +6,21 @@ import traceback
 from collections.abc import AsyncIterator
 
 import httpx
+import msgspec
 import pytest
 
 from understudy.actors.models.openai import OpenAIChat
 from understudy.actors.models.profiles import COMPATIBLE
 from understudy.actors.models.provider import Piece, ProviderSettings, TextPiece, ThoughtPiece
 from understudy.actors.models.transport import LeasedTransport
-from understudy.messages.chat import AssistantMessage, ToolCall, ToolMessage, Usage, UserMessage
+from understudy.messages.chat import (
+    AssistantMessage,
+    Thought,
+    ToolCall,
+    ToolMessage,
+    Usage,
+    UserMessage,
+)
 from understudy.messages.errors import (
     AuthenticationError,
     BadRequestError,
@@ -25,7 +33,7 @@ from understudy.messages.errors import (
     ServerError,
     StreamBrokenError,
 )
-from understudy.messages.models import Complete, Completion
+from understudy.messages.models import Complete, Completion, ToolDeclaration
 from understudy.messages.secrets import Secret
 from understudy.testing.provider_server import (
     Blackhole,
@@ -142,6 +150,31 @@ async def test_a_conversation_with_tools(transport: LeasedTransport, *, stream: 
             request = Complete(model="m", messages=(*ASK.messages, completion.message, result))
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_strict_tools(transport: LeasedTransport, *, stream: bool) -> None:
+    """They go out in the strict subset, and what it adds is taken out of the call again."""
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"],
+    }
+    tool = ToolDeclaration(name="weather", parameters=schema, strict=True)
+    call = ToolCall(id="c1", name="weather", arguments={"city": "Köln", "days": None})
+    request = msgspec.structs.replace(ASK, tools=(tool,), tool_choice="required")
+    async with ProviderServer([[call]]) as server:
+        provider = chat(transport, server.base_url)
+        if stream:
+            completion = (await pieces(provider, request))[-1]
+            assert isinstance(completion, Completion)
+        else:
+            completion = await provider.complete(request, timeout=10)
+        assert completion.message.tool_calls[0].arguments == {"city": "Köln"}
+        sent = server.requests[0].json
+        assert sent["tool_choice"] == "required"
+        assert sent["tools"][0]["function"]["strict"] is True
+        assert sent["tools"][0]["function"]["parameters"]["required"] == ["city", "days"]
+
+
 async def test_thoughts(transport: LeasedTransport) -> None:
     """Reasoning comes as pieces of its own."""
     stream = (
@@ -149,8 +182,10 @@ async def test_thoughts(transport: LeasedTransport) -> None:
         b'data: {"choices":[{"delta":{"content":"ah"}}]}\n\ndata: [DONE]\n\n'
     )
     async with ProviderServer([Malformed(body=stream, content_type="text/event-stream")]) as server:
-        thought, text, _ = await pieces(chat(transport, server.base_url))
+        thought, text, whole = await pieces(chat(transport, server.base_url))
         assert (thought, text) == (ThoughtPiece(text="hm"), TextPiece(text="ah"))
+        assert isinstance(whole, Completion)
+        assert whole.message.thoughts == (Thought(text="hm", provider="openai"),)
 
 
 async def test_a_server_that_does_not_stream_after_all(transport: LeasedTransport) -> None:
