@@ -92,4 +92,4 @@ class Omissions:
         """Say once that a field is changed or left out."""
         if (whose, field) not in self._told:
             self._told.add((whose, field))
-            _log.warning("%s: %s (%s does not take it)", self._provider, what, whose)
+            _log.warning("%s: %s (refused by %s)", self._provider, what, whose)
