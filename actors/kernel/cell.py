@@ -23,7 +23,7 @@ from understudy.actors.kernel.ending import Ending
 from understudy.actors.kernel.errors import ActorDeadError
 from understudy.actors.kernel.life import Life
 from understudy.actors.kernel.reply import CANCELLED, Reply
-from understudy.messages.control import ActorNode, Terminated
+from understudy.messages.control import ActorNode, ActorState, Terminated
 from understudy.messages.envelope import Envelope
 
 _NOT_PYKKAS = "this actor is run by understudy's kernel; start it with rt.spawn(...) or .start()"
@@ -55,10 +55,12 @@ class Cell(Life):
         """Give a deferred answer; late ones become dead letters."""
         with self.lock:
             deferred = self.deferred
-            late = deferred is None or deferred.pop(id(env), None) is None
-            if not late:
-                if env is self.current and deferred is not None:
+            late = deferred is None or deferred.get(id(env)) is None
+            if not late and deferred is not None:
+                if env is self.current:
                     deferred[id(env)] = None  # `finish` must not count it again
+                else:
+                    del deferred[id(env)]
                 late = self._settle_locked(env.reply, state, value)
             wake = self.stopping and not deferred and not self.scheduled
         if late:
@@ -112,7 +114,19 @@ class Cell(Life):
     def deliver_terminated(self, cell: Ending, error: BaseException | None) -> None:
         """Put a `Terminated` into the system lane."""
         message = Terminated(ref=cell.ref, path=cell.path, error=error)
-        self.post_system(lambda: self.receive(message))
+
+        def operation() -> Any:  # Any: what a handler returns
+            if self.state not in (ActorState.RESTARTING, ActorState.PARKED):
+                return self.receive(message)
+            begun: Reply[Any] = Reply()  # between two lives: the next one hears it
+            begun.add_done_callback(again)
+            self.starters = [*(self.starters or ()), begun]
+            return None
+
+        def again(_: Reply[Any]) -> None:
+            self.post_system(operation)
+
+        self.post_system(operation)
 
     # -- cancelling ------------------------------------------------------------------------------
 

@@ -121,6 +121,11 @@ def defer(cell: Cell, bound: int) -> Deferred:
     with cell.lock:
         if cell.deferred is None:
             cell.deferred = {}
+        if cell.stashed and cell.stashed[-1] is env:
+            msg = f"{cell.path} has stashed this message, and cannot defer its answer"
+            raise UnderstudyError(msg, actor=cell.path)
+        if id(env) in cell.deferred:
+            return Deferred(cell, env)
         if len(cell.deferred) >= bound:
             msg = f"{cell.path} already owes {bound} deferred answers (max_outstanding)"
             raise OverloadedError(msg, actor=cell.path)

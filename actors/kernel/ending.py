@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.mailbox import Mailbox
-from understudy.actors.kernel.reply import FAILED, WITHDRAWN, Reply
+from understudy.actors.kernel.reply import CLAIMED, FAILED, WITHDRAWN, Reply
 from understudy.messages.control import ActorState, MailboxStats
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import ActorRestartedError, UnderstudyError
@@ -116,6 +116,8 @@ class Ending(Mailbox):
             return reply
         if urgency == KILL and current is not None:
             self.cancel_envelope(current)
+        elif urgency == KILL and (runner := self.runner) is not None:
+            self.system.call_on_loop(lambda: runner.cancel_hook(self))
         self.post_system(self._do_halt)
         return reply
 
@@ -136,7 +138,9 @@ class Ending(Mailbox):
         if self.stopping >= NOW or without_life:
             self._end_incarnation(self.dead_error())
         if without_life:
-            self.end(self.last_error)
+            self.receive = _nobody
+            if not self.children:
+                self.end(self.last_error)
 
     def idle_locked(self) -> Envelope | None:
         """See `Mailbox.idle_locked`: a stopping actor that has nothing left to do ends now."""
@@ -155,6 +159,9 @@ class Ending(Mailbox):
                 self.suspended = True  # `child_ended` comes back here
             return None
         self._end_incarnation(self.dead_error())
+        if self.receive is _nobody:  # it was between two lives, or its handler was left behind
+            self.end(self.last_error)
+            return None
         if self.stopping != KILL and self.spec.cls.traits.has_on_stop:
             try:
                 waiting = self.actor.on_stop()
@@ -298,32 +305,43 @@ class Ending(Mailbox):
         with self.lock:
             if self.current is not env or self.ended:
                 return
-            self.current = None
-            self.gone += 1
-            self.system.left_behind[id(env)] = self.path
-            env.deadline = float("-inf")
-            runner, self.runner = self.runner, None
-            self.suspended = True
-            if not self.stopping:
-                self.state = ActorState.RESTARTING
+            runner = self._leave_locked(env)
         if runner is not None:
             runner.abandon()
         self.system.log_abandoned(self, env)
         error = self.dead_error() if self.stopping else self.restarted_error()
         self.answer_lost(env, error)
-        if self.stopping:
-            self._end_incarnation(error)
-            self.end(None)
-            if self.system_lane:  # somebody waits for an operation that has come too late
-                self.dispatcher.schedule(self)  # type: ignore[arg-type]  # it is a Cell
-            return
         self._end_incarnation(error)
+        if self.stopping:
+            self.receive = _nobody
+            if not self.children:
+                self.end(None)
+                if self.system_lane:  # somebody waits for an operation that has come too late
+                    self.dispatcher.schedule(self)  # type: ignore[arg-type]  # it is a Cell
+                return
+        following = self._do_end if self.stopping else self._do_restart
         with self.lock:  # `scheduled` was left to the abandoned handler: take it back
             if self.system_lane is None:
                 self.system_lane = deque()
-            self.system_lane.append(Envelope(self._do_restart, cell=self, lane=Lane.SYSTEM))
+            self.system_lane.append(Envelope(following, cell=self, lane=Lane.SYSTEM))
             self.scheduled = True
         self.dispatcher.schedule(self)  # type: ignore[arg-type]  # it is a Cell
+
+    def _leave_locked(self, env: Envelope) -> Hand | None:
+        """Count the handler of `env` as gone (lock held); who runs it."""
+        self.current = None
+        if self.stashed and self.stashed[-1] is env:
+            self.stashed.pop()  # in one place only
+            if env.reply is not None:
+                env.reply.work = CLAIMED
+        self.gone += 1
+        self.system.left_behind[id(env)] = self.path
+        env.deadline = float("-inf")
+        runner, self.runner = self.runner, None
+        self.suspended = True
+        if not self.stopping:
+            self.state = ActorState.RESTARTING
+        return runner
 
     def answer_lost(self, env: Envelope, error: BaseException) -> None:
         """Answer a message whose handler was left behind."""

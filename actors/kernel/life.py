@@ -90,11 +90,14 @@ class Life(Ending):
             reply.set(self.ref)
 
     def _start_failed(self, error: BaseException) -> None:
+        killed = self.stopping == KILL and isinstance(error, asyncio.CancelledError)
+        if killed:
+            error = self.dead_error()
         self.last_error = error
         starters, self.starters = self.starters, None
         if self.incarnation == 0:
             self.end(error)
-        else:
+        elif not killed:
             self._failed(error)
         for reply in starters or ():
             reply.set_exception(error)
@@ -128,19 +131,29 @@ class Life(Ending):
         if self.stopping > DRAIN:
             return
         match self.spec.directive_for(error):
-            case Directive.RESUME:
-                return
+            case Directive.RESUME if self.state != ActorState.RESTARTING:
+                return  # a life that could not begin is nothing to go on with: it restarts
             case Directive.RESTART if self.stopping:
                 # It goes on to its end; what it still owed, it does not know any more.
                 self._end_incarnation(self.restarted_error())
-            case Directive.RESTART:
+            case Directive.RESTART | Directive.RESUME:
                 self._begin_restart(error)
             case Directive.STOP:
                 self.halt(NOW)
             case Directive.ESCALATE:
-                self.halt(NOW)
-                if self.parent is not None:
-                    self.parent.post_system(lambda: self.parent._failed(error))  # type: ignore[union-attr]
+                self._escalate(error)
+
+    def _escalate(self, error: BaseException) -> None:
+        """Make it the parent's failure; a root does not fail, there it ends in being parked."""
+        parent = self.parent
+        if parent is not None and parent.parent is not None:
+            self.halt(NOW)
+            parent.post_system(lambda: parent._failed(error))
+        elif self.stopping:
+            self.halt(NOW)
+        else:
+            self._stand_down()
+            self.park()
 
     def _restart_later(self) -> None:
         self.post_system(self._do_restart)
@@ -152,8 +165,13 @@ class Life(Ending):
             self.halt(DRAIN)
             return
         error = UnderstudyError(f"{self.path} stopped itself, and is permanent", actor=self.path)
-        self.last_error = error
-        self.post_system(lambda: self._begin_restart(error))
+
+        def operation() -> None:
+            if self.state == ActorState.RUNNING:  # not when it ends, or was told so before
+                self.last_error = error
+                self._begin_restart(error)
+
+        self.post_system(operation)
 
     def fail_with(self, error: BaseException) -> None:
         """Fail although no handler raised: what a supervisor does that gives up (as the actor)."""
@@ -212,6 +230,11 @@ class Life(Ending):
 
     def _do_restart(self) -> Coroutine[Any, Any, None] | None:
         if self.stopping or self.state != ActorState.RESTARTING:
+            return None
+        if self.children:  # names, ports and files are theirs until they have ended
+            last = next(reversed(self.children.values()))
+            gone = last.end_reply() if last.stopping == KILL else last.halt(KILL)
+            gone.add_done_callback(lambda _: self._restart_later())
             return None
         self.incarnation += 1
         error = self.last_error or UnderstudyError("restart")

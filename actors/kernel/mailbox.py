@@ -248,6 +248,9 @@ class Mailbox(Accounts):
             for env in self.stashed:
                 if env.reply is reply:
                     self.stashed.remove(env)
+                    if env is self.current:  # its handler is still at it, and counts it
+                        reply.work = CLAIMED
+                        return
                     break
         else:
             self.dead += 1
@@ -293,8 +296,13 @@ class Mailbox(Accounts):
     def stash(self, env: Envelope) -> None:
         """Keep the message in hand for later; `unstash` puts it in front of the queue."""
         with self.lock:
+            if self.deferred is not None and id(env) in self.deferred:
+                msg = f"{self.path} has deferred the answer of this message, and cannot stash it"
+                raise UnderstudyError(msg, actor=self.path)
             if self.stashed is None:
                 self.stashed = deque()
+            if self.stashed and self.stashed[-1] is env:
+                return
             if len(self.stashed) >= self.capacity:
                 raise self.full_error()
             self.stashed.append(env)

@@ -32,6 +32,7 @@ from understudy.messages.control import Ledger
 from understudy.messages.envelope import Envelope
 from understudy.messages.errors import (
     ConfigError,
+    OverloadedError,
     RuntimeStoppedError,
     UnderstudyError,
     to_wire,
@@ -257,6 +258,11 @@ class ActorSystem:
         try:
             with worker.dispatcher.spare():
                 wait()
+        except OverloadedError as error:
+            chain = _chain(reply)
+            reply.cancel()
+            msg = f"{error.message} ({' -> '.join(chain)})"
+            raise OverloadedError(msg, chain=chain, actor=cell.path) from None
         finally:
             if asker is not None and asker.waits_for:
                 asker.waits_for.remove(cell)
@@ -334,3 +340,13 @@ class ActorSystem:
     def kill_all(self) -> list[Reply[Any]]:
         """Kill both branches; the replies are answered when they have ended."""
         return [root.halt(KILL) for root in (self.user, self.infrastructure)]
+
+
+def _chain(reply: Reply[Any] | None) -> tuple[str, ...]:
+    """Whom the requests go to that wait for one another, the outermost first."""
+    found: list[str] = []
+    while reply is not None:
+        if reply._cell is not None:
+            found.append(reply._cell.path)
+        reply = reply._parent
+    return tuple(reversed(found))

@@ -28,15 +28,17 @@ def asks(reply: Reply[Any], cell: Cell) -> Cell | None:
     if hand is None or hand.cell is None or hand.cell.current is not hand:
         return None  # not a handler: a task beside it may well wait
     asker: Cell = hand.cell
+    if asker.waits_for is None:
+        asker.waits_for = []
+    # Note first, look then: of two threads that close a circle at once, one sees the other.
+    asker.waits_for.append(cell)
     if cell is asker or cell.waits_for:
         cycle = _cycle(asker, cell)
         if cycle:
+            asker.waits_for.remove(cell)
             reply.cancel()
             paths = tuple(each.path for each in cycle)
             raise DeadlockError(" -> ".join(paths), cycle=paths, actor=asker.path)
-    if asker.waits_for is None:
-        asker.waits_for = []
-    asker.waits_for.append(cell)
     return asker
 
 

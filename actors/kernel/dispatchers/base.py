@@ -10,6 +10,7 @@ from understudy.actors.kernel.reply import DONE, Reply
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
+    from understudy.actors.kernel.ending import Ending
     from understudy.messages.envelope import Envelope
 
 MESSAGES = 64
@@ -38,6 +39,10 @@ class Hand(Protocol):
 
     def cancel(self, env: Envelope) -> None:
         """End the handler of `env` if it still runs and can be ended."""
+        ...
+
+    def cancel_hook(self, cell: Ending) -> None:
+        """End `on_start` or `on_stop` of `cell` if that still runs and can be ended."""
         ...
 
     def abandon(self) -> None:

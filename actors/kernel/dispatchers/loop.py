@@ -39,6 +39,7 @@ from understudy.messages.errors import RunCancelledError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
+    from understudy.actors.kernel.ending import Ending
 
 HASTY = 32
 """Answers in a row that may be had without a turn of the loop."""
@@ -275,6 +276,7 @@ class Runner:
         now = self.dispatcher.now
         left = MESSAGES
         self.dispatcher.cell = cell
+        cell.since = now()
         while env is not None:
             in_hand.set(env)
             state = DONE
@@ -289,6 +291,8 @@ class Runner:
                         self.held = Held(cell, env, value, waits_on)
                         cell.runner = self
                         self.dispatcher.cell = None
+                        if env.lane and cell._was_cancelled(env):
+                            self.cancel(env)  # by its own first step, when nothing was held yet
                         return True
             except BaseException as error:
                 if self._is_foreign(error):
@@ -368,6 +372,12 @@ class Runner:
         if held is not None and held.env is env and self.cancelling is None:
             self.cancelling = env
             self.task.cancel()  # type: ignore[union-attr]
+
+    def cancel_hook(self, cell: Ending) -> None:
+        """See `Hand` (on the loop's thread)."""
+        held = self.held
+        if held is not None and held.cell is cell and not held.env.lane:
+            self.cancel(held.env)
 
     def _hand_over(self, cell: Cell, env: Envelope, state: int, value: Any) -> None:
         """The slice is over: finish this message, and leave the rest of the mailbox for later."""

@@ -27,6 +27,7 @@ from understudy.messages.errors import OverloadedError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
+    from understudy.actors.kernel.ending import Ending
     from understudy.actors.kernel.reply import Reply
     from understudy.messages.envelope import Envelope
 
@@ -190,6 +191,9 @@ class Worker(threading.Thread):
 
     def cancel(self, env: Envelope) -> None:
         """A thread cannot be interrupted: its handler sees `context.cancelled`."""
+
+    def cancel_hook(self, cell: Ending) -> None:
+        """As `cancel`."""
 
     def abandon(self) -> None:
         """See `Hand`."""
