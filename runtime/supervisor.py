@@ -98,9 +98,13 @@ class Supervisor(Actor):
         now, draw = system.now(), system.random.random()
         delay = cell.restarts.delay(self._policy, now, draw)
         if self._total is not None and self._total_history.delay(self._total, now, draw) is None:
-            delay = None
+            self._cell.fail_with(error)
+            return
         if delay is None:
             self._too_often(cell, error)
+            return
+        if self._strategy == "one_for_one":  # nobody else is concerned, so nobody waits for it
+            self._wait([cell], delay)
             return
         living = [ref.cell for ref in self._refs if ref.is_alive()]
         group = concerned(self._strategy, living, cell)
@@ -109,8 +113,7 @@ class Supervisor(Actor):
         self._stand_down(others, partial(self._wait, group, delay))
 
     def _too_often(self, cell: Cell, error: BaseException) -> None:
-        alone = self._strategy == "one_for_one" and self._total is None
-        if alone and not cell.spec.significant:
+        if self._strategy == "one_for_one" and not cell.spec.significant:
             cell.post_system(cell.park)
         else:
             self._cell.fail_with(error)
