@@ -60,6 +60,7 @@ class Attempts:
             state = FAILED if lost else state
             if following is not None:
                 self.quarantined += 1
+                env.cell = self._cell  # who sends the letter again means the pool
                 self._cell.system.dead_letters.add(env, self._cell.path, "quarantined")
                 state = UNHANDLED
             self._cell.settle_deferred(env, state, error)

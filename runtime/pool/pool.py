@@ -26,7 +26,8 @@ from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import DONE, Reply
 from understudy.actors.kernel.system import ActorSystem, Guardian, Later
-from understudy.actors.rules.breaker import Breaker
+from understudy.actors.rules.breaker import Breaker, BreakerPolicy
+from understudy.messages.control import Directive
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import (
     BreakerOpenError,
@@ -41,6 +42,9 @@ from understudy.runtime.pool.options import (
     stats_of,
 )
 from understudy.runtime.pool.queue import Queue, QueueDispatcher, Worker
+
+BREAKER = BreakerPolicy(min_calls=5)
+"""Fewer than for calls: the backoff lets one worker of a small pool crash eight times in 20 s."""
 
 
 class Pool:
@@ -63,7 +67,12 @@ class Pool:
         parent: Cell | None = None,
     ) -> None:
         self._system = system
-        self._worker = worker.options(restart="temporary")
+        # A pool never fails for what its workers depend on: there is nothing to escalate to.
+        directives = {
+            kind: Directive.STOP if what == Directive.ESCALATE else what
+            for kind, what in worker.directives.items()
+        }
+        self._worker = worker.options(restart="temporary", directives=directives)
         self._options = options
         self._size = options.size
         self._idle: dict[Worker, float] = {}  # since when, the longest first
@@ -74,7 +83,7 @@ class Pool:
         self._crashes = self._backoff = 0
         self._paused = False
         self._worked_since = False
-        self._breaker = Breaker()
+        self._breaker = Breaker(BREAKER)
         self._bells: dict[str, Later] = {}
         spec = ChildSpec(
             cls=Guardian,

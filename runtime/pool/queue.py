@@ -184,11 +184,13 @@ class Worker(Cell):
             super().settle_deferred(env, state, value)
             return
         with self.lock:
-            owed = self.deferred is not None and self.deferred.pop(id(env), None) is not None
-            if owed:
+            owed = self.deferred is not None and self.deferred.get(id(env)) is not None
+            if owed and self.deferred is not None:
                 self._count_locked(env, state)
                 if env is self.current:
-                    self.deferred[id(env)] = None  # type: ignore[index]
+                    self.deferred[id(env)] = None
+                else:
+                    del self.deferred[id(env)]
         if owed:
             self.pool.job_done(self, env, state, value)
         else:
