@@ -193,6 +193,12 @@ class LoopDispatcher:
         runner = Runner(self)
         self.runners.add(runner)
         runner.task = self.loop.create_task(runner.main(), context=runner.context)
+        runner.task.add_done_callback(lambda _: self._never_begun(runner))
+
+    def _never_begun(self, runner: Runner) -> None:
+        """A task that is cancelled before its first step never gets to say that it ends."""
+        if runner in self.runners:
+            self.retire(runner)
 
     def retire(self, runner: Runner) -> None:
         """`runner` has ended; let another go on with what is ready."""
