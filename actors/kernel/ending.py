@@ -89,7 +89,7 @@ class Ending(Mailbox):
         self.enders: list[Reply[MailboxStats]] | None = None
         self.restarts: Any = None  # Any: RestartHistory, once there was a failure
         self.last_error: BaseException | None = None
-        self.waits_for: list[Cell] | None = None
+        self.waits_for: list[Reply[Any]] | None = None
 
     @property
     def path(self) -> str:

@@ -160,8 +160,8 @@ class Reply(pykka.Future[T]):
             self.cancel()
             raise
         finally:
-            if asker is not None and cell is not None and asker.waits_for:
-                asker.waits_for.remove(cell)
+            if asker is not None and asker.waits_for:
+                asker.waits_for.remove(self)
 
     __iter__ = __await__
 

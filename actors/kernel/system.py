@@ -265,7 +265,7 @@ class ActorSystem:
             raise OverloadedError(msg, chain=chain, actor=cell.path) from None
         finally:
             if asker is not None and asker.waits_for:
-                asker.waits_for.remove(cell)
+                asker.waits_for.remove(reply)
 
     def restart_delay(self, cell: Ending) -> float | None:
         """Seconds until `cell` may start again, or None when it has failed too often."""

@@ -31,11 +31,11 @@ def asks(reply: Reply[Any], cell: Cell) -> Cell | None:
     if asker.waits_for is None:
         asker.waits_for = []
     # Note first, look then: of two threads that close a circle at once, one sees the other.
-    asker.waits_for.append(cell)
+    asker.waits_for.append(reply)
     if cell is asker or cell.waits_for:
         cycle = _cycle(asker, cell)
         if cycle:
-            asker.waits_for.remove(cell)
+            asker.waits_for.remove(reply)
             reply.cancel()
             paths = tuple(each.path for each in cycle)
             raise DeadlockError(" -> ".join(paths), cycle=paths, actor=asker.path)
@@ -53,5 +53,7 @@ def _cycle(asker: Cell, target: Cell) -> list[Cell]:
             return path
         if id(last) not in seen:
             seen.add(id(last))
-            stack.extend([*path, each] for each in list(last.waits_for or ()))
+            # Who has an answer, and has only not woken up yet, waits for nobody any more.
+            waits = [each for each in list(last.waits_for or ()) if not each._state]
+            stack.extend([*path, each._cell] for each in waits if each._cell is not None)
     return []

@@ -56,8 +56,9 @@ def who_waits(system: SimSystem, loop: SimLoop) -> str:
             facts.append(f"owes {node.owed} deferred answers")
         if node.mailbox.depth:
             facts.append(f"{node.mailbox.depth} queued")
-        if cell.waits_for:
-            facts.append("waits for " + ", ".join(each.path for each in cell.waits_for))
+        waits = [each._cell.path for each in cell.waits_for or () if each._cell is not None]  # noqa: SLF001
+        if waits:
+            facts.append("waits for " + ", ".join(waits))
         if facts:
             actors.append(f"{node.path} ({node.state}: {', '.join(facts)})")
     if actors:

@@ -1,7 +1,6 @@
 """What handlers raise, and what keeps a process from ending."""
 
 import asyncio
-import logging
 import subprocess
 import sys
 import textwrap
@@ -21,7 +20,6 @@ from understudy.messages.events import (
 )
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 KINDS = [
     SystemExit,

@@ -1,7 +1,6 @@
 """Waiting for each other: circles that are named, and waiting that is none."""
 
 import asyncio
-import logging
 import threading
 from typing import Any
 
@@ -16,7 +15,6 @@ from understudy.messages.envelope import Envelope
 from understudy.messages.errors import OverloadedError
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 
 class Loop(Actor):
@@ -65,7 +63,7 @@ def test_who_asks_into_a_circle_of_others_is_no_part_of_it() -> None:
     """The search ends also when it finds a circle that the asker does not belong to."""
     with Runtime() as rt:
         one, two, other = [rt.spawn(Loop).cell for _ in range(3)]
-        one.waits_for, two.waits_for = [two], [one]
+        one.waits_for, two.waits_for = [Reply(two)], [Reply(one)]
         other.current = env = Envelope(None, cell=other)
         token = in_hand.set(env)
         try:

@@ -1,7 +1,6 @@
 """Keys, maps, statistics, and many threads at once."""
 
 import asyncio
-import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ import pytest
 from understudy import Actor, Runtime, child
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 
 class Fails(Actor):

@@ -1,7 +1,6 @@
 """Workers that come, go, crash and hang, and what becomes of the jobs."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -17,7 +16,6 @@ from understudy.messages.errors import (
 from understudy.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 
 async def _until(condition: Callable[[], object]) -> None:

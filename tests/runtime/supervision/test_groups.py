@@ -1,7 +1,6 @@
 """Who is restarted with whom, how often, and in which order."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ from understudy.runtime.supervisor import Supervisor, WhichChildren
 from understudy.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 
 async def _turns(count: int = 40) -> None:
@@ -160,7 +158,8 @@ async def test_siblings_keep_queue_and_ref_when_the_group_begins_anew() -> None:
     """What is queued at a sibling is handled by its next life; what it has in hand first ends."""
     log: list[str] = []
     async with Runtime() as rt:
-        group = await rt.asupervise("group", _members(log), strategy="one_for_all")
+        options: dict[str, Any] = {"strategy": "one_for_all", "total_intensity": 1}
+        group = await rt.asupervise("group", _members(log), **options)
         a, b, c = await _children(group)
         gate = asyncio.Event()
         held = c.request(gate)
@@ -174,6 +173,7 @@ async def test_siblings_keep_queue_and_ref_when_the_group_begins_anew() -> None:
             await held  # a child that fails while its group stands down: one restart, not two
         assert await queued[1] == 1
         assert [await ref.request("life") for ref in (a, b, c)] == [1, 1, 1]
+        assert group.incarnation == 0
     assert log == ["+a", "+b", "+c", "+a", "+b", "+c", "-c", "-b", "-a"]
 
 

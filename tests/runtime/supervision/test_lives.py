@@ -1,7 +1,6 @@
 """Lives that end and begin again, under supervisors and by hand."""
 
 import asyncio
-import logging
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from understudy.messages.control import Terminated
 from understudy.runtime.supervisor import WhichChildren
 
 pytestmark = pytest.mark.anyio
-logging.getLogger("understudy").setLevel(logging.CRITICAL)
 
 
 async def _turns(count: int = 20) -> None:
