@@ -69,10 +69,11 @@ class RunFinished(Event, frozen=True, kw_only=True):
 
 
 class StepDispatched(Event, frozen=True, kw_only=True):
-    """A step was handed to the pool."""
+    """A step was handed to the pool; `label` is what an item of `each` is called."""
 
     run_id: str
     path: str
+    label: str = ""
 
 
 class StepCompleted(Event, frozen=True, kw_only=True):
@@ -85,12 +86,13 @@ class StepCompleted(Event, frozen=True, kw_only=True):
 
 
 class StepFailed(Event, frozen=True, kw_only=True):
-    """A step has failed for good."""
+    """A step has failed for good; `label` as in `StepDispatched`."""
 
     run_id: str
     path: str
     duration: float
     error: ErrorInfo
+    label: str = ""
 
 
 class StepRetried(Event, frozen=True, kw_only=True):

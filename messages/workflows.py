@@ -103,10 +103,14 @@ class StepDone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about one step after the run; times are seconds since the run began."""
+    """What is known about one step after the run; times are seconds since the run began.
+
+    `label` is what an item of `each` is called, so that a reader need not count items.
+    """
 
     path: str
     status: StepStatus
+    label: str = ""
     output: Any = None  # Any: what the step gave
     usage: Usage = Usage()
     attempts: int = 0

@@ -94,7 +94,9 @@ class RunActor(Actor):
         system = self._cell.system
         if system.events.wants(StepDispatched):
             at, run_id = system.clock.wall(), self._origin.run_id or ""
-            system.events.publish(StepDispatched(at=at, run_id=run_id, path=launch.path))
+            system.events.publish(
+                StepDispatched(at=at, run_id=run_id, path=launch.path, label=launch.label)
+            )
         step, crew = launch.step, self._crew
         reply: Reply[Any]  # Any: StepDone or WorkflowResult
         if isinstance(step.target, WorkflowSpec):
@@ -169,6 +171,7 @@ class RunActor(Actor):
                     path=done.path,
                     duration=record.duration,
                     error=to_wire(done.error),
+                    label=record.label,
                 )
             )
 

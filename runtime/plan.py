@@ -26,7 +26,7 @@ from understudy.messages.workflows import (
     WorkflowSpec,
 )
 from understudy.runtime.graph import dependencies
-from understudy.runtime.template import as_text, render
+from understudy.runtime.template import as_text, label_of, render
 
 _NONE = Usage()
 
@@ -37,6 +37,7 @@ class Launch(msgspec.Struct, frozen=True):
     path: str
     step: StepSpec
     value: Any  # Any: what the target receives
+    label: str = ""
 
 
 class _Progress:
@@ -55,6 +56,10 @@ class _Progress:
         self.end: float | None = None
         self.usage = Usage()
         self.errors: list[BaseException] = []
+
+    def label(self, index: int) -> str:
+        """What an item is called; a step without `each` has its name."""
+        return "" if self.items is None else label_of(self.items[index])
 
 
 class Plan:
@@ -131,6 +136,7 @@ class Plan:
         self.records[path] = StepRecord(
             path=path,
             status="completed" if error is None else "failed",
+            label=progress.label(index),
             output=output,
             usage=usage,
             attempts=attempts,
@@ -153,9 +159,16 @@ class Plan:
         """End the run: what has not come back is cancelled or skipped."""
         if self.status is None:
             self.status = "cancelled"
-        for path, (_, _, start) in self._running.items():
+        for path, (name, index, start) in self._running.items():
+            label = self._begun[name].label(index)
             self.records[path] = StepRecord(
-                path=path, status="cancelled", start=start, end=now, attempts=1, why=why
+                path=path,
+                status="cancelled",
+                label=label,
+                start=start,
+                end=now,
+                attempts=1,
+                why=why,
             )
         self._running.clear()
         for name in self._steps:
@@ -201,7 +214,7 @@ class Plan:
     def _break_off(self, name: str, progress: _Progress, now: float, why: str) -> None:
         """A step with `each` ends before its items do: the rest is skipped."""
         for index in range(progress.next, len(progress.outputs)):
-            self._record(f"{name}[{index}]", "skipped", why=why)
+            self._record(f"{name}[{index}]", "skipped", label=progress.label(index), why=why)
         progress.next = len(progress.outputs)
         progress.end = now
         path = self._prefix + name
@@ -253,7 +266,7 @@ class Plan:
         except WorkflowError as error:
             self.done(path, now, error=error)
             return []
-        return [Launch(path, step, value)]
+        return [Launch(path, step, value, progress.label(index))]
 
     def _value(
         self, step: StepSpec, values: dict[str, Any]
@@ -308,13 +321,14 @@ class Plan:
         name: str,
         status: StepStatus,
         *,
+        label: str = "",
         why: str = "",
         error: BaseException | None = None,
         now: float | None = None,
     ) -> None:
         path = self._prefix + name
         self.records[path] = StepRecord(
-            path=path, status=status, why=why, error=error, start=now, end=now
+            path=path, status=status, label=label, why=why, error=error, start=now, end=now
         )
 
 

@@ -15,10 +15,12 @@ from typing import Any
 import msgspec
 
 from understudy.messages.codec import encode_json
-from understudy.messages.errors import WorkflowError
+from understudy.messages.errors import UnderstudyError, WorkflowError
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][\w-]*)((?:\.[A-Za-z_]\w*)*)\}")
 BUILT_IN = ("input", "item", "index")
+LABEL_SIZE = 100
+_TEXT_SIZE = 1 << 30
 
 
 class Placeholder(msgspec.Struct, frozen=True):
@@ -67,7 +69,10 @@ def render(template: str, values: Mapping[str, Any]) -> Any:  # Any: outputs of 
 
 
 def as_text(value: Any) -> str:  # Any: outputs of steps
-    """A value as it appears in a prompt: text as it is, nothing as "", the rest as JSON."""
+    """A value as it appears in a prompt: text as it is, nothing as "", the rest as JSON.
+
+    What does not encode appears as Python writes it.
+    """
     if value is None:
         return ""
     if isinstance(value, str):
@@ -75,9 +80,25 @@ def as_text(value: Any) -> str:  # Any: outputs of steps
     if isinstance(value, (int, float)):
         return str(value)
     try:
-        return encode_json(value).decode()
-    except (TypeError, ValueError):
+        return encode_json(value, max_size=_TEXT_SIZE).decode()
+    except (UnderstudyError, TypeError, ValueError):
         return str(value)
+
+
+def label_of(item: Any) -> str:  # Any: an item of a list that a step gave
+    """What to call an item of `each`: its `path`, its `name`, or how it begins when it is text.
+
+    At most `LABEL_SIZE` characters on one line; the end of a longer path, because that is the part
+    that tells files apart. Empty for an item without any of these.
+    """
+    if isinstance(item, str):
+        begin = " ".join(item[: 2 * LABEL_SIZE].split())
+        return begin if len(begin) <= LABEL_SIZE else f"{begin[: LABEL_SIZE - 1]}…"
+    for field in ("path", "name"):
+        text = getattr(item, field, None)
+        if isinstance(text, str) and text:
+            return text if len(text) <= LABEL_SIZE else f"…{text[1 - LABEL_SIZE :]}"
+    return ""
 
 
 def _look_up(values: Mapping[str, Any], match: re.Match[str]) -> Any:  # Any: outputs of steps

@@ -187,7 +187,7 @@ EVENTS: list[events.Event] = [
         at=1.0, run_id="r", trace_id="t", name="n", status="failed", duration=2.0, usage=Usage(),
         error=INFO,
     ),
-    events.StepDispatched(at=1.0, run_id="r", path="s"),
+    events.StepDispatched(at=1.0, run_id="r", path="s[0]", label="a.md"),
     events.StepCompleted(at=1.0, run_id="r", path="s", duration=1.0, usage=Usage(input_tokens=1)),
     events.StepFailed(at=1.0, run_id="r", path="s", duration=1.0, error=INFO),
     events.StepRetried(at=1.0, run_id="r", path="s", attempt=2, error=INFO),

@@ -220,6 +220,22 @@ def test_a_run_tells_its_story(runtime: Runtime) -> None:
     assert end.duration > 0
 
 
+def test_events_of_items_say_what_they_are_called(runtime: Runtime) -> None:
+    """A reader of events can name an item without knowing the list."""
+    seen: list[Event] = []
+    runtime.events.subscribe(StepDispatched, seen.append)
+    runtime.events.subscribe(StepFailed, seen.append)
+    flow = Workflow.dag("flow", step("a", int, each="{input}", on_error="continue"))
+    flow.run(["7", "seven"], runtime=runtime)
+    runtime.events.flush(timeout=10)
+    told = [(type(each), each.path, each.label) for each in seen]  # type: ignore[attr-defined]
+    assert told == [
+        (StepDispatched, "a[0]", "7"),
+        (StepDispatched, "a[1]", "seven"),
+        (StepFailed, "a[1]", "seven"),
+    ]
+
+
 def test_failures_are_told_with_their_errors(runtime: Runtime) -> None:
     """A step and a run that fail say why, as data."""
     seen: list[Event] = []

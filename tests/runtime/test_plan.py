@@ -101,6 +101,26 @@ def test_each_runs_once_an_item_within_its_bound() -> None:
     assert made.usage.output_tokens == 7
 
 
+def test_records_of_items_say_what_they_are_called() -> None:
+    """Launched, done, failed, cancelled or never begun: an item has its label, a step none."""
+    made = plan(
+        step("a", A, each="{input}", max_concurrent=3, on_error="continue"), value=[*"wxyz"]
+    )
+    assert [(each.path, each.label) for each in made.launches(0.0)] == [
+        ("a[0]", "w"), ("a[1]", "x"), ("a[2]", "y")
+    ]  # fmt: skip
+    made.done("a[0]", 1.0, output="W")
+    made.done("a[1]", 1.0, error=ValueError("no"))
+    made.cancel(2.0)
+    assert {path: (record.status, record.label) for path, record in made.records.items()} == {
+        "a": ("cancelled", ""),
+        "a[0]": ("completed", "w"),
+        "a[1]": ("failed", "x"),
+        "a[2]": ("cancelled", "y"),
+        "a[3]": ("skipped", "z"),
+    }
+
+
 def test_a_run_has_a_bound_over_all_steps() -> None:
     """At most `max_concurrent` launches are out, and steps with items take turns."""
     made = plan(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.messages.errors import WorkflowError
-from understudy.runtime.template import as_text, placeholders, render
+from understudy.runtime.template import LABEL_SIZE, as_text, label_of, placeholders, render
 
 
 class City(msgspec.Struct):
@@ -90,3 +90,51 @@ def test_placeholders_are_found_where_render_replaces_them(pieces: list[str]) ->
 def test_values_as_text(value: object, text: str) -> None:
     """Text stays text, nothing is empty, data is JSON, the rest is what `str` says."""
     assert text in as_text(value)
+
+
+class Opaque:
+    """Nothing that encodes."""
+
+    def __str__(self) -> str:
+        return "opaque"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(Opaque(), "opaque"), ({"a": {1, 2}.__iter__}, "{'a': <"), (None, "")]
+)
+def test_any_value_has_a_text(value: object, text: str) -> None:
+    """A step may give what it likes: what does not encode appears as Python writes it."""
+    assert as_text(value).startswith(text)
+
+
+def test_a_large_value_is_still_json() -> None:
+    """The bound of a message between processes is none for a prompt."""
+    text = as_text(["x" * 1000] * 2000)
+    assert len(text) > 2_000_000
+    assert text.startswith('["x')
+
+
+class Named(msgspec.Struct):
+    """An item with a path, a name, or neither."""
+
+    path: object = None
+    name: object = None
+
+
+@pytest.mark.parametrize(
+    ("item", "label"),
+    [
+        ("docs/a.md", "docs/a.md"),
+        ("  two\n lines ", "two lines"),
+        ("word " * 50, ("word " * 50)[: LABEL_SIZE - 1] + "…"),
+        (Named(path="docs/a.md", name="a"), "docs/a.md"),
+        (Named(name="a"), "a"),
+        (Named(path=3), ""),
+        (Named(path="x" * 200 + "/a.md"), "…" + "x" * (LABEL_SIZE - 6) + "/a.md"),
+        (7, ""),
+    ],
+)
+def test_what_an_item_is_called(item: object, label: str) -> None:
+    """By its path, its name or its first words, on one line of bounded length."""
+    assert label_of(item) == label
+    assert len(label) <= LABEL_SIZE

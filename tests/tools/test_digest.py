@@ -35,6 +35,7 @@ def test_a_digest_of_some_documents() -> None:
     assert page == (
         "# D\n\n## Overview\n\n2 documents in 2 folders, 1,510 bytes; 2 not digested.\n\n"
         "> One fox. (`docs/a.md`)\n>\n> Two foxes ran. (`docs/a.md`)\n>\n> A dog. (`c.txt`)\n\n"
+        "- `docs`, 1 document: One fox. (`a.md`)\n- `.`, 1 document: A dog. (`c.txt`)\n\n"
         "## `docs`\n\n### `docs/a.md`\n\n> One fox.\n>\n> Two foxes ran.\n\n"
         "## `.`\n\n### `c.txt`\n\n> A dog.\n\n"
         "## Not digested\n\n- `gone`: there is no such file; check it\n"
@@ -102,3 +103,23 @@ def test_a_path_is_code_whatever_it_is(path: str) -> None:
     for prefix in ("## ", "- "):
         (inline,) = [token for token in tokens(prefix + path_of(path)) if token.type == "inline"]
         assert [child.type for child in inline.children or []] == ["code_inline"]
+
+
+def test_what_only_announces_is_not_in_the_overview() -> None:
+    """A line that ends with a colon stands with its document, not for all of them."""
+    found = Found(documents=(document("a.md"), document("b.md")), problems=())
+    page = write_digest(found, ["These are the steps:\nA fox ran.", "A dog slept."])
+    overview, _, sections = page.partition("## `.`")
+    assert "A fox ran." in overview
+    assert "These are the steps:" not in overview
+    assert "> These are the steps:" in sections
+
+
+def test_the_overview_lists_a_bounded_number_of_folders() -> None:
+    """Of a great many folders, the number of the others is said."""
+    found = Found(documents=tuple(document(f"d{n}/a.md") for n in range(103)), problems=())
+    page = write_digest(found, ["A fox ran."] * 103)
+    overview, _, sections = page.partition("## `d0`")
+    assert overview.count("\n- `d") == 100
+    assert "- and 3 more folders\n" in overview
+    assert "### `d102/a.md`" in sections

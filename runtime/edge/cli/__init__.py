@@ -15,12 +15,14 @@ def main() -> int:
     """Run one command of the process's arguments; its exit code."""
     import click
 
-    from understudy.messages.errors import ConfigError
+    from understudy.messages.errors import ConfigError, UnderstudyError
     from understudy.runtime.edge.cli.app import app
+    from understudy.runtime.edge.cli.signals import TerminatedError
 
     try:
-        code: object = app.main(standalone_mode=False)
+        code: object = app.main(prog_name="understudy", standalone_mode=False)
     except click.exceptions.Abort:
+        sys.stderr.write("understudy: interrupted\n")
         return EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show(file=sys.stderr)
@@ -28,7 +30,10 @@ def main() -> int:
     except ConfigError as error:
         sys.stderr.write(f"understudy: {error}\n")
         return EXIT_CONFIG
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has gone; there is nobody to tell
+    except UnderstudyError as error:
+        sys.stderr.write(f"understudy: {error}\n")
         return EXIT_FAILED
+    except TerminatedError:
+        sys.stderr.write("understudy: terminated\n")
+        return EXIT_TERMINATED
     return code if isinstance(code, int) else 0

@@ -1,7 +1,8 @@
 """What a run is doing, on standard error: a live table on a terminal, plain lines elsewhere.
 
-It reads events and nothing else. Events may be lost when a run is faster than they can be shown, so
-what is shown here is only what it looks like; the numbers that count are in the report.
+A step with `each` is one row, however many items it has. What fails is said at once, the first few
+times. It reads events and nothing else. Events may be lost when a run is faster than they can be
+shown, so what is shown here is only what it looks like; the numbers that count are in the report.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from understudy.messages.events import StepCompleted, StepDispatched, StepFailed
+from understudy.runtime.edge.cli.report import SHOWN, Failure
 
 if TYPE_CHECKING:
     from understudy.messages.workflows import WorkflowSpec
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
 
 SAY_EVERY = 2.0
 """Seconds between two plain lines about the same step."""
-SHOWN_RUNNING = 4
+SHOWN_RUNNING = 3
+LABEL_WIDTH = 40
 
 
 class Row:
@@ -31,7 +35,7 @@ class Row:
     __slots__ = ("done", "failed", "running", "said_at", "tokens")
 
     def __init__(self) -> None:
-        self.running: dict[str, None] = {}
+        self.running: dict[str, str] = {}  # what each path is called
         self.done = self.failed = self.tokens = 0
         self.said_at = float("-inf")
 
@@ -45,6 +49,7 @@ class Progress:
         self._begin = self._now()
         self._rows = {step.name: Row() for step in workflow.steps}
         self._title = workflow.name
+        self.said: set[str] = set()
         self._live: Live | None = None
         self._events = runtime.events
         self._subscriptions = [
@@ -56,7 +61,7 @@ class Progress:
     def __enter__(self) -> Self:
         if self.console.is_terminal:
             self._live = Live(
-                get_renderable=self._table,
+                get_renderable=self.table,
                 console=self.console,
                 refresh_per_second=8,
                 transient=True,
@@ -81,7 +86,7 @@ class Progress:
     def _dispatched(self, event: StepDispatched) -> None:
         row = self._row(event.path)
         if row is not None:
-            row.running[event.path] = None
+            row.running[event.path] = event.label
             self._say(event.path, row)
 
     def _completed(self, event: StepCompleted) -> None:
@@ -98,8 +103,9 @@ class Progress:
             return
         row.running.pop(event.path, None)
         row.failed += 1
-        if self._live is None:
-            self.console.print(f"{event.path} failed: {event.error.message}", markup=False)
+        if len(self.said) < SHOWN:
+            self.said.add(event.path)
+            self.console.print(str(Failure.of_event(event)), markup=False)
 
     def _row(self, path: str) -> Row | None:
         """The row of a step of this workflow; what is nested in a step belongs to that step."""
@@ -119,22 +125,30 @@ class Progress:
             markup=False,
         )
 
-    def _table(self) -> Table:
+    def table(self) -> Table:
+        """What the live table shows now."""
         table = Table(
-            title=f"{self._title}  {self._now() - self._begin:.1f} s", title_justify="left"
+            title=Text(f"{self._title}: {self._now() - self._begin:.1f} s"), title_justify="left"
         )
         for heading in ("step", "done", "running", "failed", "tokens", "now"):
             table.add_column(heading, justify="left" if heading in ("step", "now") else "right")
         for name, row in list(self._rows.items()):
-            running = list(row.running)
-            shown = ", ".join(path.removeprefix(name) or "it" for path in running[:SHOWN_RUNNING])
-            more = " …" if len(running) > SHOWN_RUNNING else ""
+            running = list(row.running.items())
+            shown = [_short(label or path.removeprefix(name)) for path, label in running]
+            more = ["…"] if len(shown) > SHOWN_RUNNING else []
             table.add_row(
                 name,
                 str(row.done),
                 str(len(running)),
                 f"[red]{row.failed}[/red]" if row.failed else "0",
                 f"{row.tokens:,}",
-                f"{shown}{more}",
+                Text("\n".join(filter(None, shown[:SHOWN_RUNNING] + more))),
             )
         return table
+
+
+def _short(label: str) -> str:
+    """The end of a path, the beginning of anything else."""
+    if len(label) <= LABEL_WIDTH:
+        return label
+    return f"…{label[1 - LABEL_WIDTH :]}" if "/" in label else f"{label[: LABEL_WIDTH - 1]}…"

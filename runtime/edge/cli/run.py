@@ -1,36 +1,36 @@
 """`understudy run`: one run of a workflow of a file, from its configuration to its exit code.
 
 The main thread waits for the run and takes the signals: the first ends the run at once, what is
-finished is printed, and what is not is said. The last step of a workflow is asked to work with what
-there is if it can, so that an interrupted digest is still a digest.
+finished is printed, and what is not is said; a second one ends the process.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import msgspec
 
 from understudy.messages.agents import AgentSpec
 from understudy.messages.codec import encode_json
-from understudy.messages.errors import ConfigError, UnderstudyError
+from understudy.messages.errors import CodecError, ConfigError, UnderstudyError
 from understudy.messages.workflows import WorkflowResult, WorkflowSpec
 from understudy.runtime.config.build import build_workflow
 from understudy.runtime.config.load import load_config
 from understudy.runtime.config.schema import Config
 from understudy.runtime.edge.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
+from understudy.runtime.edge.cli.output import write
 from understudy.runtime.edge.cli.progress import Progress
 from understudy.runtime.edge.cli.report import Report
+from understudy.runtime.edge.cli.salvage import salvage
+from understudy.runtime.edge.cli.signals import (
+    TerminatedError,
+    next_one_ends_the_process,
+    terminable,
+)
 from understudy.runtime.graph import check_workflow
-from understudy.runtime.run_context import RunContext, context_parameter, takes_value
 from understudy.runtime.runs import Run
 from understudy.runtime.runtime import Runtime
 from understudy.runtime.template import as_text
@@ -52,10 +52,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool
 
 
-class TerminatedError(Exception):
-    """SIGTERM came."""
-
-
 def execute(order: Order) -> int:
     """Run, print, and say how it went.
 
@@ -68,14 +64,17 @@ def execute(order: Order) -> int:
         config = _with_model(config, order.model)
     workflow = Workflow.from_spec(build_workflow(config, name))
     logging.getLogger("understudy").addHandler(logging.NullHandler())
-    with _terminable(), Runtime(name="run", config=config, shutdown=5.0) as runtime:
+    with terminable(), Runtime(name="run", config=config, shutdown=5.0) as runtime:
         _check_models(runtime, workflow)
         with Progress(runtime, workflow) as progress:
             run = workflow.submit(order.value, runtime=runtime)
             result, error, code = _wait(run)
         report = Report(workflow, result, error, interrupted=code > EXIT_FAILED)
-        _print(order, workflow, result)
-        report.show(progress.console)
+        wrong = _print(order, workflow, result)
+        report.show(progress.console, said=progress.said)
+        if wrong:
+            progress.console.print(wrong, markup=False)
+            code = code or EXIT_FAILED
         if code:
             runtime.stop(timeout=0.5, drain=False)
     return code or (EXIT_FAILED if report.failures else 0)
@@ -92,7 +91,7 @@ def _wait(run: Run[WorkflowResult]) -> tuple[WorkflowResult | None, BaseExceptio
         code = EXIT_TERMINATED
     except UnderstudyError as error:
         return _partial(error), error, EXIT_FAILED
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends the process
+    next_one_ends_the_process()
     run.cancel()
     try:
         return run.get(timeout=LAST_WORDS), None, code
@@ -104,42 +103,19 @@ def _partial(error: UnderstudyError) -> WorkflowResult | None:
     return error.partial if isinstance(error.partial, WorkflowResult) else None
 
 
-def _print(order: Order, workflow: WorkflowSpec, result: WorkflowResult | None) -> None:
+def _print(order: Order, workflow: WorkflowSpec, result: WorkflowResult | None) -> str:
+    """Write what there is to standard output; what went wrong, or nothing."""
     if result is None:
-        return
+        return ""
     if order.as_json:
-        sys.stdout.buffer.write(encode_json(result, max_size=RESULT_SIZE) + b"\n")
-    else:
-        output = result.output if result.status == "completed" else _salvage(workflow, result)
-        text = as_text(output)
-        if text:
-            sys.stdout.buffer.write(text.encode(errors="replace"))
-            sys.stdout.buffer.write(b"" if text.endswith("\n") else b"\n")
-    sys.stdout.buffer.flush()
-
-
-def _salvage(workflow: WorkflowSpec, result: WorkflowResult) -> Any:  # Any: what the step makes
-    """What the last step makes of an unfinished run, if it works from the run's context alone."""
-    target = workflow.steps[-1].target
-    if not callable(target):
-        return None
-    parameter = context_parameter(target)
-    if parameter is None or takes_value(target):
-        return None
-    outputs = {
-        step.name: result.steps[step.name].output
-        for step in workflow.steps
-        if step.name in result.steps
-    }
-    errors: dict[str, dict[int, BaseException]] = {}
-    for path, record in result.steps.items():
-        name, bracket, index = path.partition("[")
-        if bracket and index.endswith("]") and index[:-1].isdigit() and record.error is not None:
-            errors.setdefault(name, {})[int(index[:-1])] = record.error
-    try:
-        return target(**{parameter: RunContext(result.run_id, outputs, errors)})
-    except (UnderstudyError, LookupError, TypeError, ValueError):
-        return None  # it needs what is not there: there is nothing to print
+        try:
+            return write(encode_json(result, max_size=RESULT_SIZE) + b"\n")
+        except CodecError as error:
+            return f"the result is no JSON: {error}"
+    output = result.output if result.status == "completed" else salvage(workflow, result)
+    text = as_text(output)
+    end = "" if not text or text.endswith("\n") else "\n"
+    return write(f"{text}{end}".encode(errors="replace"))
 
 
 def _choose(config: Config, order: Order) -> str:
@@ -191,18 +167,3 @@ def _agents(workflow: WorkflowSpec) -> Iterator[AgentSpec]:
             yield step.target
         elif isinstance(step.target, WorkflowSpec):
             yield from _agents(step.target)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM raises `TerminatedError` in the main thread for as long as the block lasts."""
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise TerminatedError
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

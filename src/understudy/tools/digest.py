@@ -1,8 +1,8 @@
 """The digest: one Markdown page over many documents.
 
-Gives a title, an overview (counts, and the sentences that stand for all the summaries), a section a
-folder with a section a document, its sentences as quotes under the path they come from, and what
-was not digested and why.
+Gives a title, an overview (counts, the sentences that stand for all the summaries, the folders with
+how each begins), a section a folder with a section a document, its sentences as quotes under the
+path they come from, and what was not digested and why.
 
 Guarantees: every document and every problem stands in it once; the order is that of the list of
 documents; nothing in a path or a quote can start a heading, a link, a tag or a code block of the
@@ -20,6 +20,7 @@ from understudy.actors.rules.extractive import summarise_now
 from understudy.tools.documents import Document, Found, Problem
 
 OVERVIEW_TOKENS = 240
+FOLDERS_SHOWN = 100
 _FAILED = ("its step failed", "see the step's error, then run the digest again for this path")
 _CODE = re.compile(r"(?<![\\`])(`+)(?!`).*?(?<!`)\1(?!`)")
 _INLINE = re.compile(r"[<\[`]|&(?=#?\w+;)|\\(?=[!-/:-@\[-`{-~]|\Z)")
@@ -58,7 +59,13 @@ def write_digest(
         if (lines := _lines(summary))
     ]
     left = _not_digested(found, {document.path for document, _ in done}, problems)
-    parts = [f"# {quoted(title)}", "## Overview", _counts(done, left), *_overview(done)]
+    parts = [
+        f"# {quoted(title)}",
+        "## Overview",
+        _counts(done, left),
+        *_overview(done),
+        *_folders(done),
+    ]
     for folder, group in groupby(done, key=lambda pair: pair[0].folder):
         parts.append(f"## {path_of(folder)}")
         for document, lines in group:
@@ -118,7 +125,8 @@ def _overview(done: Sequence[tuple[Document, list[str]]]) -> list[str]:
     source: dict[str, str] = {}
     for document, lines in done:
         for line in lines:
-            source.setdefault(line, document.path)
+            if not line.rstrip().endswith(":"):  # it announces what is not quoted
+                source.setdefault(line, document.path)
     overview = summarise_now("\n\n".join(source), OVERVIEW_TOKENS)
     parts: list[str] = []
     for sentence in overview.sentences:
@@ -127,6 +135,24 @@ def _overview(done: Sequence[tuple[Document, list[str]]]) -> list[str]:
         )
         parts.append(f"> {quoted(sentence)}" + (f" ({path_of(path)})" if path else ""))
     return [_quotes(parts)] if parts else []
+
+
+def _folders(done: Sequence[tuple[Document, list[str]]]) -> list[str]:
+    """List the folders with their first quote; a package or a manual begins with what it is."""
+    folders = [
+        (folder, list(group)) for folder, group in groupby(done, key=lambda pair: pair[0].folder)
+    ]
+    if len(folders) < 2:
+        return []
+    lines: list[str] = []
+    for folder, group in folders[:FOLDERS_SHOWN]:
+        first, quotes = group[0]
+        name = path_of(first.path.rpartition("/")[2])
+        count = _number(len(group), "document")
+        lines.append(f"- {path_of(folder)}, {count}: {quoted(quotes[0])} ({name})")
+    if len(folders) > FOLDERS_SHOWN:
+        lines.append(f"- and {len(folders) - FOLDERS_SHOWN:,} more folders")
+    return ["\n".join(lines)]
 
 
 def _not_digested(found: Found, done: set[str], problems: Sequence[Problem]) -> list[Problem]:

@@ -1,52 +1,23 @@
 """`understudy run`, as a process of its own."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from understudy.messages.codec import decode_json
 from understudy.messages.workflows import WorkflowResult
 from understudy.testing import ProviderServer
-from understudy.testing.provider_server.faults import Blackhole
+from understudy.testing.provider_server.faults import Status
 
-DIGEST = Path(__file__).parents[3] / "demos" / "digest.toml"
-
-
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The process's own, without what would change a run."""
-    kept = {name: value for name, value in os.environ.items() if "UNDERSTUDY" not in name}
-    return {**kept, "NO_COLOR": "1", "COLUMNS": "100", **(extra or {})}
+if TYPE_CHECKING:
+    from tests.runtime.edge.conftest import Cli
 
 
-def understudy(
-    *arguments: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    """Run one command to its end."""
-    command = [sys.executable, "-m", "understudy", *map(str, arguments)]
-    return subprocess.run(
-        command, input=stdin, capture_output=True, env=environment(env), timeout=60, check=False
-    )
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Some documents, good and bad."""
-    folder = tmp_path / "tree"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "a.md").write_text("# A\n\nActors exchange messages. Each handles one at a time.\n")
-    (folder / "sub" / "b.txt").write_text("Supervisors restart what crashes. They count it.\n")
-    return folder
-
-
-def test_a_digest_goes_to_standard_output(tree: Path) -> None:
+def test_a_digest_goes_to_standard_output(cli: "Cli", tree: Path) -> None:
     """Quotes and paths on stdout, progress and the table on stderr, exit code 0."""
-    done = understudy("run", DIGEST, tree)
+    done = cli.run("run", cli.digest, tree)
     assert done.returncode == 0, done.stderr
     page = done.stdout.decode()
     assert "Actors exchange messages." in page
@@ -55,7 +26,7 @@ def test_a_digest_goes_to_standard_output(tree: Path) -> None:
     assert b"completed" in done.stderr
 
 
-def test_bad_documents_do_not_hold_up_the_others(tree: Path) -> None:
+def test_bad_documents_do_not_hold_up_the_others(cli: "Cli", tree: Path) -> None:
     """Each gets a line with its path and a remedy; the rest is digested; the exit code says so."""
     (tree / "empty.txt").write_text("")
     (tree / "binary.txt").write_bytes(b"MZ\x00\x01")
@@ -64,7 +35,7 @@ def test_bad_documents_do_not_hold_up_the_others(tree: Path) -> None:
         file.truncate(50_000_000)
     bare = tree.parent / "bare"
     bare.mkdir()
-    done = understudy("run", DIGEST, tree, tree / "nowhere.md", bare)
+    done = cli.run("run", cli.digest, tree, tree / "nowhere.md", bare)
     assert done.returncode == 1
     said = done.stderr.decode()
     page = done.stdout.decode()
@@ -75,27 +46,27 @@ def test_bad_documents_do_not_hold_up_the_others(tree: Path) -> None:
         assert name in page, name
 
 
-def test_json_is_the_whole_result(tree: Path) -> None:
+def test_json_is_the_whole_result(cli: "Cli", tree: Path) -> None:
     """One object that decodes to a `WorkflowResult`, and nothing else on stdout."""
-    done = understudy("run", DIGEST, tree, "--json")
+    done = cli.run("run", cli.digest, tree, "--json")
     result = decode_json(done.stdout, WorkflowResult, max_size=1 << 24)
     assert result.status == "completed"
     assert result.steps["document[1]/summarise"].status == "completed"
     assert json.loads(done.stdout)["name"] == "digest"
 
 
-def test_a_text_may_come_from_standard_input() -> None:
+def test_a_text_may_come_from_standard_input(cli: "Cli") -> None:
     """`--input -` digests what is piped in."""
-    done = understudy("run", DIGEST, "--input", "-", stdin=b"One sentence is here. Another too.")
+    done = cli.run("run", cli.digest, "--input", "-", stdin=b"One sentence is here. Another too.")
     assert done.returncode == 0, done.stderr
     assert b"One sentence is here." in done.stdout
 
 
-def test_another_model_reads_over_http(tree: Path) -> None:
+def test_another_model_reads_over_http(cli: "Cli", tree: Path) -> None:
     """`--model` and `UNDERSTUDY_LLM__BASE_URL` send every document to a server."""
     with ProviderServer(lambda messages: f"Seen {len(messages)}.") as server:
-        done = understudy(
-            "run", DIGEST, tree, "--model", "openai-compatible:any",
+        done = cli.run(
+            "run", cli.digest, tree, "--model", "openai-compatible:any",
             env={"UNDERSTUDY_LLM__BASE_URL": server.base_url},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -116,24 +87,24 @@ def test_another_model_reads_over_http(tree: Path) -> None:
     ],
 )
 def test_mistakes_are_named_before_anything_runs(
-    arguments: list[str], code: int, words: str
+    cli: "Cli", arguments: list[str], code: int, words: str
 ) -> None:
     """Wrong models, keys, names and options: one clear line, and the code of their kind."""
-    done = understudy("run", DIGEST, *arguments, env={"OPENAI_API_KEY": ""})
+    done = cli.run("run", cli.digest, *arguments, env={"OPENAI_API_KEY": ""})
     assert done.returncode == code, done.stderr
     assert words in done.stderr.decode()
     assert b"Traceback" not in done.stderr
     assert done.stdout == b""
 
 
-def test_a_file_with_five_mistakes_gets_five_lines(tmp_path: Path) -> None:
+def test_a_file_with_five_mistakes_gets_five_lines(cli: "Cli", tmp_path: Path) -> None:
     """All of them at once, each with its line."""
     flow = tmp_path / "flow.toml"
     flow.write_text(
         '[llm]\nmodle = "x"\n[runtime]\nshutdown = 5\n[workflows.flow]\nmode = "dga"\n'
         '[[workflows.flow.steps]]\nname = "a"\nfunction = "no.such:thing"\nafter = "zzz"\n'
     )
-    done = understudy("run", flow)
+    done = cli.run("run", flow)
     assert done.returncode == 78
     said = done.stderr.decode()
     assert "5 problems" in said
@@ -141,28 +112,99 @@ def test_a_file_with_five_mistakes_gets_five_lines(tmp_path: Path) -> None:
         assert f"line {line}:" in said, said
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_keeps_what_is_finished(tree: Path, number: int, code: int) -> None:
-    """The digest of the finished documents is printed, the unfinished ones are said."""
-    (tree / "sub" / "c.txt").write_text("Never answered. Not this one.")
-    with ProviderServer(["Quick.", "Quick.", Blackhole()]) as server:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "understudy", "run", str(DIGEST), str(tree),
-             "--model", "openai-compatible:any"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment({"UNDERSTUDY_LLM__BASE_URL": server.base_url}),
+def test_a_document_that_goes_away_is_one_failure(cli: "Cli", tree: Path) -> None:
+    """A file that was found and is gone when it is read costs nothing but itself."""
+    for number in range(8):
+        (tree / f"c{number}.txt").write_text("Yet another document. It is short.")
+    last = tree / "sub" / "b.txt"
+
+    def answer(_: object) -> str:
+        last.unlink(missing_ok=True)  # before any document is done, so before the ninth is read
+        return "Fine."
+
+    with ProviderServer(answer) as server:
+        done = cli.run(
+            "run", cli.digest, tree, "--model", "openai-compatible:any",
+            env={"UNDERSTUDY_LLM__BASE_URL": server.base_url},
         )  # fmt: skip
-        server.until(lambda it: len(it.requests) == 3)
-        process.send_signal(number)
-        page, said = process.communicate(timeout=30)
-    assert process.returncode == code, said
-    assert b"interrupted; not finished" in said
-    assert b"Digest" in page
+    assert done.returncode == 1
+    assert f"{last}: there is no such file or folder; check the spelling" in done.stderr.decode()
+    assert done.stdout.count(b"### ") == 9
 
 
-def test_help_leads_with_examples() -> None:
-    """Both helps show commands that work as they stand."""
-    for arguments in ((), ("--help",), ("run", "--help")):
-        done = understudy(*arguments)
-        assert b"Examples:" in done.stdout + done.stderr
-        assert b"understudy run demos/digest.toml" in done.stdout + done.stderr
+def test_a_failure_of_the_model_names_the_document(cli: "Cli", tree: Path) -> None:
+    """The line of a failed item says what the item is called, though its error does not know."""
+    with ProviderServer(faults=[Status(status=400), None]) as server:
+        done = cli.run(
+            "run", cli.digest, tree, "--model", "openai-compatible:any",
+            env={"UNDERSTUDY_LLM__BASE_URL": server.base_url},
+        )  # fmt: skip
+    assert done.returncode == 1
+    failed = [line for line in done.stderr.decode().splitlines() if line.startswith("document[")]
+    assert len(failed) == 1
+    assert str(tree) in failed[0]
+    assert "400" in failed[0]
+
+
+def test_a_failing_run_says_which_step_and_why(cli: "Cli") -> None:
+    """The step with the name and text of its error, exit code 1, and nothing on stdout."""
+    flow = cli.flow(
+        '[workflows.flow]\nmode = "sequential"\n'
+        '[[workflows.flow.steps]]\nname = "a"\nfunction = "held:fails"\n'
+    )
+    done = cli.run("run", flow, "--input", "x")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert done.stderr.count(b"a: KeyError: 'x'") == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_failed_run_prints_what_there_is(cli: "Cli") -> None:
+    """The last step, which was never reached, makes something of the rest."""
+    flow = cli.flow()
+    flow.write_text(flow.read_text().replace("held:one", "held:fails"))
+    done = cli.run("run", flow, "--input", "x y")
+    assert done.returncode == 1
+    assert done.stdout == b"kept [None, None]\n"
+
+
+@pytest.mark.parametrize("change", ["held:bad_write", 'held:write"\neffects = "at_most_once'])
+def test_a_last_step_is_not_run_where_it_must_not_be(cli: "Cli", change: str) -> None:
+    """Not a second time after it has failed, and not at all when it has effects."""
+    flow = cli.flow()
+    text = flow.read_text().replace('\neffects = "none"', "").replace("held:write", change)
+    if "effects" in text:
+        text = text.replace("held:one", "held:fails")
+    else:
+        text += 'effects = "none"\n'
+    flow.write_text(text)
+    done = cli.run("run", flow, "--input", "x y")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert done.stderr.count(b"writing\n") == ("effects" not in change)
+
+
+def test_the_workflow_of_a_file_is_found(cli: "Cli") -> None:
+    """As it is named, as the file is called, or the only one; else one must be named."""
+    first = cli.flow(
+        "".join(
+            f'[workflows.{name}]\nmode = "sequential"\n[[workflows.{name}.steps]]\nname = "a"\n'
+            'function = "held:one"\n'
+            for name in ("flow", "other")
+        )
+    )
+    assert cli.run("run", first, "--input", "x").stderr.count(b"flow: completed") == 1
+    named = cli.run("run", first, "--input", "x", "--workflow", "other")
+    assert named.stderr.count(b"other: completed") == 1
+    unclear = cli.run("run", first.rename(first.with_name("third.toml")), "--input", "x")
+    assert unclear.returncode == 78
+    assert b"Name one with --workflow: flow, other" in unclear.stderr
+
+
+@pytest.mark.parametrize("command", [(), ("run",)])
+def test_help_is_what_was_agreed(cli: "Cli", command: tuple[str, ...]) -> None:
+    """The help, word for word; it leads with commands that work as they stand."""
+    golden = Path(__file__).parent / "golden" / ("-".join((*command, "help")) + ".txt")
+    done = cli.run(*command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.decode() == golden.read_text()
