@@ -230,7 +230,7 @@ async def test_ten_thousand_idle_actors(stage: "Stage") -> None:
     before = threading.active_count()
     refs = [(await stage.doer()) for _ in range(10_000)]
     assert len(asyncio.all_tasks()) < 10
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one of another test may have ended meanwhile
     assert all(ref.is_alive() for ref in refs)
     ends = [ref.stop() for ref in refs]
     for end in ends:
