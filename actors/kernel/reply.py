@@ -217,6 +217,11 @@ class Reply(pykka.Future[T]):
             child.cancel(expired=self._state == EXPIRED)
 
     @property
+    def cell(self) -> Cell | None:
+        """What the kernel keeps about the actor that owes the answer; for the runtime."""
+        return self._cell
+
+    @property
     def done(self) -> bool:
         """True when it has been answered, failed, cancelled or expired."""
         return self._state != PENDING

@@ -56,7 +56,7 @@ def who_waits(system: SimSystem, loop: SimLoop) -> str:
             facts.append(f"owes {node.owed} deferred answers")
         if node.mailbox.depth:
             facts.append(f"{node.mailbox.depth} queued")
-        waits = [each.cell.path for each in cell.waits_for or () if each.cell is not None]  # noqa: SLF001
+        waits = [each.cell.path for each in cell.waits_for or () if each.cell is not None]
         if waits:
             facts.append("waits for " + ", ".join(waits))
         if facts:
