@@ -68,6 +68,8 @@ class Mailbox(Accounts):
                 if depth >= self.capacity and env.lane == USER:
                     verdict, victim = self._overflow(env, queue)
                 if verdict == _ACCEPT:
+                    if env.reply is not None:
+                        env.reply.work = QUEUED
                     queue.append(env)
                     self.accepted += 1
                     if depth >= self.peak:

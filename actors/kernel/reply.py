@@ -36,7 +36,7 @@ M = TypeVar("M")
 
 PENDING, DONE, FAILED, CANCELLED, EXPIRED = range(5)
 UNHANDLED = -1
-QUEUED, CLAIMED, WITHDRAWN, WAITING, STASHED = range(5)
+QUEUED, CLAIMED, WITHDRAWN, WAITING, STASHED, UNSENT = range(6)
 
 _detached = allocate_lock()
 
@@ -69,7 +69,7 @@ class Reply(pykka.Future[T]):
         # pykka's own __init__ prepares get-hooks, which a Reply does not use.
         self._state = PENDING
         self._cell = cell
-        self.work = QUEUED
+        self.work = UNSENT  # what expires before it was sent was never in a mailbox
         self._value: Any = None  # Any: the answer, or the error
         self._waiter: Any = None  # Any: asyncio future, thread lock, or list of callbacks
         self._thread = 0

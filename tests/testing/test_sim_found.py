@@ -233,3 +233,21 @@ def test_a_runtime_leaves_no_runner_behind() -> None:
 
     for seed in range(30):
         SimRuntime(seed).run(main)
+
+
+def test_what_expires_before_it_is_sent_was_never_accepted() -> None:
+    """A request past its deadline, to an actor that takes no more, is refused and no more."""
+
+    async def main(rt: Runtime) -> None:
+        ref = await rt.aspawn(Worker)
+        busy = ref.request(5.0)
+        await asyncio.sleep(1.0)
+        ended = ref.stop()
+        with pytest.raises(DeadlineExceededError):
+            await ref.request(1.0, timeout=-10.0)
+        await busy
+        await ended
+
+    sim = SimRuntime(1)
+    sim.run(main)
+    assert (sim.report.ledger.accepted, sim.report.ledger.refused) == (1, 1)
