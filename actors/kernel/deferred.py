@@ -58,7 +58,7 @@ class Deferred:
 class Background:
     """A coroutine owned by one incarnation of an actor."""
 
-    __slots__ = ("_cell", "_env", "_scope", "_task", "_then")
+    __slots__ = ("_cancelled", "_cell", "_env", "_scope", "_task", "_then")
 
     def __init__(self, cell: Cell, env: Envelope, then: Callable[[Outcome], Any]) -> None:
         self._cell = cell
@@ -66,11 +66,16 @@ class Background:
         self._then = then
         self._scope = env.scope
         self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Begin, on the loop's thread."""
         if self._cell.background is None or id(self) not in self._cell.background:
             work.close()  # its life ended before it began
+            return
+        if self._cancelled:
+            work.close()
+            self._finish(Outcome(error=RunCancelledError(f"cancelled in {self._cell.path}")))
             return
         self._task = asyncio.get_running_loop().create_task(self._run(work))
         self._task.add_done_callback(lambda task: self._never_begun(task, work))
@@ -88,6 +93,7 @@ class Background:
         return True
 
     def _cancel(self) -> None:
+        self._cancelled = True
         if self._task is not None:
             self._task.cancel()
 
@@ -108,11 +114,13 @@ class Background:
         if cell.background is None or cell.background.pop(id(self), None) is None:
             return  # its life has ended: nobody is interested
         env = self._env
-        cell.post(
-            Envelope(
-                self._then(outcome), env.deadline, env.origin, env.scope, None, cell, Lane.ANSWER
-            )
-        )
+        try:
+            message = self._then(outcome)
+        except BaseException as error:
+            failure = error
+            cell.post_system(lambda: cell.fail_with(failure))
+            return
+        cell.post(Envelope(message, env.deadline, env.origin, env.scope, None, cell, Lane.ANSWER))
 
 
 def defer(cell: Cell, bound: int) -> Deferred:
@@ -160,8 +168,8 @@ def background(
     job = Background(cell, env, then)
     cell.background[id(job)] = job
     if env.scope is not None:
-        if env.scope._state != PENDING:
-            env.scope = None if env.scope._state < CANCELLED else env.scope
+        if PENDING < env.scope._state < CANCELLED:
+            env.scope = None  # answered: nothing of it can be cancelled any more
         else:
             env.scope.adopt(job)
     cell.system.call_on_loop(lambda: job.start(work))

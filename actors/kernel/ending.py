@@ -101,7 +101,7 @@ class Ending(Mailbox):
 
     def halt(self, urgency: int) -> Reply[MailboxStats]:
         """Begin to end; the Reply is answered with the last statistics when it has ended."""
-        reply: Reply[MailboxStats] = Reply()
+        reply: Reply[MailboxStats] = Reply(self)  # type: ignore[arg-type]  # it is a Cell
         with self.lock:
             ended = self.ended
             if not ended:
@@ -134,8 +134,8 @@ class Ending(Mailbox):
             else:
                 left = []
             self.state = ActorState.STOPPING
-        self._drop(left, "killed")
         if self.stopping >= NOW or without_life:
+            self._drop(left, "killed")
             self._end_incarnation(self.dead_error())
         if without_life:
             self.receive = _nobody
@@ -152,8 +152,8 @@ class Ending(Mailbox):
 
     def _do_end(self) -> Coroutine[Any, Any, None] | None:
         """All messages are done: children right to left, then `on_stop`, then the end."""
-        if self.children:
-            last = next(reversed(self.children.values()))
+        last = next(reversed(list((self.children or {}).values())), None)
+        if last is not None:
             last.halt(KILL if self.stopping == KILL else self.stopping)
             with self.lock:
                 self.suspended = True  # `child_ended` comes back here
@@ -199,12 +199,12 @@ class Ending(Mailbox):
             self.closed = self.ended = True
             self.state = ActorState.STOPPED
             left = self._drain_locked()
-            waiting, self.waiting = self.waiting, None
             watchers, self.watchers = self.watchers, None
             enders, self.enders = self.enders, None
+            starters, self.starters = self.starters, None
         self._drop(left, "closed")
-        for env in waiting or ():
-            env.reply.settle(FAILED, self.dead_error())
+        for starter in starters or ():
+            starter.settle(FAILED, self.dead_error())
         self.actor, self.receive = None, _nobody
         if self.parent is not None:
             self.parent.child_ended(self)
@@ -224,17 +224,23 @@ class Ending(Mailbox):
                 env = lane.popleft()
                 if env.reply is None or env.reply.work != WITHDRAWN:
                     left.append(env)
-        self.dead = 0
+                else:
+                    self.dead -= 1
         self.dropped += len(left)
         return left
 
     def _drop(self, left: list[Envelope], reason: str) -> None:
+        """Answer what was drained, and those who wait for a place among it."""
         for env in left:
             self.discard(env, reason)
+        with self.lock:
+            waiting, self.waiting = self.waiting, None
+        for env in waiting or ():
+            env.reply.settle(FAILED, self.dead_error())
 
     def end_reply(self) -> Reply[MailboxStats]:
         """A Reply that is answered when the actor has ended; it does not end it."""
-        reply: Reply[MailboxStats] = Reply()
+        reply: Reply[MailboxStats] = Reply(self)  # type: ignore[arg-type]  # it is a Cell
         with self.lock:
             if not self.ended:
                 self.enders = [*(self.enders or ()), reply]
@@ -255,11 +261,15 @@ class Ending(Mailbox):
             self.current, self.deferred = None, None
             self.cancelled += len(owed)
             left = self._drain_locked()
+            waiting, self.waiting = self.waiting, None
             enders, self.enders = self.enders, None
-        for env in [*held, *left]:
+            starters, self.starters = self.starters, None
+        for env in [*held, *left, *(waiting or ())]:
             if env.reply is not None:
                 env.reply.work = WITHDRAWN
                 env.reply.settle(FAILED, error)
+        for starter in starters or ():
+            starter.settle(FAILED, error)
         for reply in enders or ():
             reply.set(self.stats())
 
@@ -274,9 +284,12 @@ class Ending(Mailbox):
         for task in list((background or {}).values()):
             task.cancel()
         with self.lock:
-            deferred, self.deferred = self.deferred, None
-            owed = [env for env in (deferred or {}).values() if env is not None]
-            self.cancelled += sum(env is not self.current for env in owed)
+            deferred, self.deferred = self.deferred or {}, None
+            if self.current is not None and id(self.current) in deferred:
+                # Its handler has just failed: `finish` answers with that error, and counts it.
+                self.deferred = {id(self.current): deferred.pop(id(self.current))}
+            owed = [env for env in deferred.values() if env is not None]
+            self.cancelled += len(owed)
             stale = [env for env in self.queue or () if env.lane == Lane.ANSWER]
             if stale:  # what this life asked for is nothing that the next one knows of
                 self.queue = deque(env for env in self.queue or () if env.lane != Lane.ANSWER)
@@ -290,10 +303,14 @@ class Ending(Mailbox):
 
     def cancel_envelope(self, env: Envelope) -> None:
         """Cancel the handler of `env`; one that has not ended after the grace is abandoned."""
+        self.system.call_on_loop(lambda: self._cancel_hand(env))
+        self.system.after(GRACE, lambda: self.abandon(env))
+
+    def _cancel_hand(self, env: Envelope) -> None:
+        """Looked up on the loop: a handler in its first step is in nobody's hand yet."""
         runner = self.runner
         if runner is not None:
-            self.system.call_on_loop(lambda: runner.cancel(env))
-        self.system.after(GRACE, lambda: self.abandon(env))
+            runner.cancel(env)
 
     def abandon(self, env: Envelope) -> None:
         """Leave a handler behind that does not end: a new life takes the mailbox.
@@ -334,6 +351,8 @@ class Ending(Mailbox):
             self.stashed.pop()  # in one place only
             if env.reply is not None:
                 env.reply.work = CLAIMED
+        if self.deferred is not None:
+            self.deferred.pop(id(env), None)
         self.gone += 1
         self.system.left_behind[id(env)] = self.path
         env.deadline = float("-inf")

@@ -80,7 +80,8 @@ class Life(Ending):
             if self.state in (ActorState.STARTING, ActorState.RESTARTING):
                 self.state = ActorState.RUNNING
             self.suspended = False
-            wake = not self.scheduled and (bool(self.queue) or self.stopping != RUNNING_ON)
+            due = bool(self.queue) or bool(self.waiting) or self.stopping != RUNNING_ON
+            wake = due and not self.scheduled
             if wake:
                 self.scheduled = True
             starters, self.starters = self.starters, None
@@ -93,6 +94,8 @@ class Life(Ending):
         killed = self.stopping == KILL and isinstance(error, asyncio.CancelledError)
         if killed:
             error = self.dead_error()
+        elif isinstance(error, asyncio.CancelledError):  # it would pass for the spawner's own
+            error = RunCancelledError(f"the start of {self.path} was cancelled")
         self.last_error = error
         starters, self.starters = self.starters, None
         if self.incarnation == 0:
@@ -212,7 +215,7 @@ class Life(Ending):
 
     def stand_up(self) -> Reply[Any]:
         """Begin the next life; answered when `on_start` has succeeded."""
-        reply: Reply[Any] = Reply()
+        reply: Reply[Any] = Reply(self)  # type: ignore[arg-type]  # it is a Cell
 
         def operation() -> Coroutine[Any, Any, None] | None:
             if self.stopping:
@@ -257,7 +260,7 @@ class Life(Ending):
 
     def restart(self) -> Reply[Any]:
         """Start a new life by hand, also of a parked actor; answered when `on_start` succeeded."""
-        reply: Reply[Any] = Reply()
+        reply: Reply[Any] = Reply(self)  # type: ignore[arg-type]  # it is a Cell
 
         def operation() -> Coroutine[Any, Any, None] | None:
             if self.stopping:
@@ -267,8 +270,10 @@ class Life(Ending):
                 self.suspended, self.closed = True, False
                 self.state = ActorState.RESTARTING
                 self.starters = [*(self.starters or ()), reply]
+            self.unstash()
             self._end_incarnation(self.restarted_error())
             self.restarts = None
+            self.system.parked_cells.pop(self.path, None)
             return self._do_restart()
 
         if not self.post_system(operation):

@@ -53,7 +53,7 @@ class Mailbox(Accounts):
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def post(self, env: Envelope) -> bool:  # noqa: C901 - one lock, one pass: the hot path
+    def post(self, env: Envelope) -> bool:  # noqa: C901, PLR0912 - one pass: the hot path
         """Accept `env` or refuse it; True when accepted. Any thread, never blocks, never raises."""
         victim = None
         with self.lock:
@@ -198,9 +198,11 @@ class Mailbox(Accounts):
                     self._admit_locked(queue)
                 self.current = env
                 return env
-            if self.waiting:
-                self._admit_locked(queue)
-                return self._claim_locked()
+        if self.waiting and not self.suspended:
+            if self.queue is None:
+                self.queue = deque()
+            self._admit_locked(self.queue)
+            return self._claim_locked()
         return self.idle_locked()
 
     def idle_locked(self) -> Envelope | None:
@@ -227,10 +229,12 @@ class Mailbox(Accounts):
                 reply = None  # its turn has not come: see `stash`
             elif self.deferred is not None and id(env) in self.deferred:
                 answered = self.deferred[id(env)] is None
-                if answered or state != DONE:
+                # Also when the asker has given up meanwhile: nobody is owed an answer then.
+                over = state != DONE or (reply is not None and reply._state >= CANCELLED)
+                if answered or over:
                     del self.deferred[id(env)]
-                if not answered and state != DONE:
-                    late = self._settle_locked(reply, state, value)
+                if not answered and over:
+                    late = self._settle_locked(reply, state, value) and state != DONE
                 else:
                     reply = None  # whoever holds the Deferred answers, or has answered
             elif env.lane:

@@ -81,7 +81,7 @@ class Reply(pykka.Future[T]):
 
     def set(self, value: T | None = None) -> None:
         """Answer. A second answer changes nothing and becomes a dead letter."""
-        if not self.settle(DONE, value) and self._cell is not None:
+        if not self.settle(DONE, value) and self._cell is not None and self.work != UNSENT:
             self._cell.late_answer(value)
 
     def set_exception(self, exc_info: Any = None) -> None:  # Any: pykka's exc_info triple
@@ -92,7 +92,9 @@ class Reply(pykka.Future[T]):
             kind, error, _ = exc_info or sys.exc_info()
             if error is None and kind is not None:
                 error = kind()
-        if error is not None and not self.settle(FAILED, error) and self._cell is not None:
+        if error is None or self.settle(FAILED, error):
+            return
+        if self._cell is not None and self.work != UNSENT:
             self._cell.late_answer(error)
 
     def settle(self, state: int, value: Any) -> bool:  # Any: the answer, or the error
@@ -153,7 +155,7 @@ class Reply(pykka.Future[T]):
             waiter = asyncio.get_running_loop().create_future()
         if not self._wait_with(waiter, thread):
             return
-        asker = None if cell is None else asks(self, cell)
+        asker = None if cell is None or self.work == UNSENT else asks(self, cell)
         try:
             yield from waiter
         except BaseException:

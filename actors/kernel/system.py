@@ -24,7 +24,7 @@ from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, curr
 from understudy.actors.kernel.ending import KILL, Ending
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
-from understudy.actors.kernel.reply import Reply
+from understudy.actors.kernel.reply import UNSENT, Reply
 from understudy.actors.kernel.waits import asks
 from understudy.actors.kernel.wheel import DeadlineWheel
 from understudy.actors.rules.restarts import RestartHistory, RestartPolicy
@@ -80,18 +80,21 @@ class Guardian(Actor):
 class Later:
     """A function to be called after some time; `cancel()` from any thread."""
 
-    __slots__ = ("_bell", "_fn")
+    __slots__ = ("_bell", "_fn", "_on_loop")
 
-    def __init__(self, fn: Callable[[], None]) -> None:
+    def __init__(
+        self, fn: Callable[[], None], on_loop: Callable[[Callable[[], object]], None]
+    ) -> None:
         self._fn: Callable[[], None] | None = fn
         self._bell: Bell | None = None
+        self._on_loop = on_loop
 
     def cancel(self) -> None:
         """Do not call it any more."""
         self._fn = None
         bell, self._bell = self._bell, None
         if bell is not None:
-            bell.cancel()
+            self._on_loop(bell.cancel)  # a loop's timers are not safe from other threads
 
     def arm(self, clock: Clock, when: float, loop: asyncio.AbstractEventLoop) -> None:
         """Set the bell, on the loop's thread."""
@@ -99,7 +102,7 @@ class Later:
             self._bell = clock.ring_at(when, self._ring, loop)
 
     def _ring(self) -> None:
-        fn, self._fn = self._fn, None
+        fn, self._fn, self._bell = self._fn, None, None
         if fn is not None:
             fn()
 
@@ -200,7 +203,10 @@ class ActorSystem:
         if children.setdefault(cell.name, cell) is not cell:
             msg = f"{parent.path} already has a child named {cell.name!r}"
             raise ConfigError(msg)
-        reply: Reply[Ref[Any]] = Reply()
+        if parent.ended:  # meanwhile
+            children.pop(cell.name, None)  # type: ignore[unreachable]  # a thread may end it
+            raise parent.dead_error()
+        reply: Reply[Ref[Any]] = Reply(cell)
         cell.starters = [reply]
         cell.start()
         return reply
@@ -238,7 +244,7 @@ class ActorSystem:
 
     def after(self, delay: float, fn: Callable[[], None]) -> Later:
         """Call `fn` on the loop after `delay` seconds. Any thread."""
-        later = Later(fn)
+        later = Later(fn, self.call_on_loop)
         when = self.now() + delay
         self.call_on_loop(lambda: later.arm(self.clock, when, self.loop))
         return later
@@ -254,7 +260,7 @@ class ActorSystem:
         if worker is None:
             wait()
             return
-        asker = asks(reply, cell)
+        asker = None if reply.work == UNSENT else asks(reply, cell)
         try:
             with worker.dispatcher.spare():
                 wait()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextvars import Context
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.context import in_hand
-from understudy.actors.kernel.reply import DONE, Reply
+from understudy.actors.kernel.reply import CANCELLED, DONE, Reply
+from understudy.messages.errors import RunCancelledError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
@@ -66,6 +68,12 @@ def run_slice(cell: Cell, context: Context) -> bool:
         try:
             value = cell.receive(env.message) if env.lane else env.message()
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+                cancelled = RunCancelledError(f"cancelled in {cell.path}")
+                cell.finish(env, CANCELLED, cancelled, more=False)
+                in_hand.reset(token)
+                cell.dispatcher.schedule(cell)
+                raise
             state, value = cell.failed_with(env, error)
         else:
             state = DONE

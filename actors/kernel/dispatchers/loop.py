@@ -297,8 +297,8 @@ class Runner:
                         self.held = Held(cell, env, value, waits_on)
                         cell.runner = self
                         self.dispatcher.cell = None
-                        if env.lane and cell._was_cancelled(env):
-                            self.cancel(env)  # by its own first step, when nothing was held yet
+                        if cell._was_cancelled(env):  # in its first step, in nobody's hand
+                            self.cancel(env)
                         return True
             except BaseException as error:
                 if self._is_foreign(error):
@@ -335,7 +335,9 @@ class Runner:
         if self.cancelling is not None:
             self.cancelling = None
             self.task.uncancel()  # type: ignore[union-attr]
-        if len(self.context) != 1:
+        if self.task.cancelling():  # type: ignore[union-attr]
+            self.closing = True  # somebody wants this task to end, and a handler has kept it quiet
+        if len(self.context) != 1 or self.closing:
             self._hand_over(cell, env, state, value)
             return False
         return self.run(cell, cell.finish(env, state, value), until)
