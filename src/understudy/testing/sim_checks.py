@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from understudy.actors.kernel.dispatchers.loop import Runner
+from understudy.actors.kernel.dispatchers.runner import Runner
 from understudy.actors.kernel.dispatchers.sim_baton import Baton
 from understudy.actors.kernel.dispatchers.sim_loop import SimLoop, SimulationError
 from understudy.actors.kernel.sim_system import SimSystem

@@ -10,7 +10,7 @@ from understudy.messages.errors import RunCancelledError, RuntimeStoppedError
 if TYPE_CHECKING:
     from tests.actors.kernel.conftest import Stage
 
-    from understudy.actors.kernel.dispatchers.loop import Runner
+    from understudy.actors.kernel.dispatchers.runner import Runner
     from understudy.actors.kernel.ref import Ref
 
 pytestmark = pytest.mark.anyio

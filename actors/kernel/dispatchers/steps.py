@@ -1,0 +1,53 @@
+"""Going on with a coroutine whose first step was taken by hand.
+
+A runner starts a handler itself, because most end there. One that suspends is held together with
+what it waits for, and is then awaited as if the runner's task had done so from the beginning.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from understudy.actors.kernel.cell import Cell
+    from understudy.messages.envelope import Envelope
+
+
+class Held(NamedTuple):
+    """A handler that has suspended."""
+
+    cell: Cell
+    env: Envelope
+    coroutine: Coroutine[Any, Any, Any]  # Any: what handlers yield and return
+    waits_on: Any  # Any: the future it waits for
+
+
+@types.coroutine
+def resume(
+    coroutine: Coroutine[Any, Any, Any],
+    waits_on: Any,
+    thrown: BaseException | None,
+) -> Generator[Any, Any, Any]:  # Any: asyncio's protocol between a task and what it awaits
+    """Go on with a coroutine that has already been started, as `await` would."""
+    while True:
+        try:
+            if thrown is not None:
+                error, thrown = thrown, None
+                raise error
+            yield waits_on
+        except BaseException as error:
+            try:
+                waits_on = coroutine.throw(error)
+            except StopIteration as stop:
+                return stop.value
+        else:
+            break
+    return (yield from coroutine)
+
+
+@types.coroutine
+def turn() -> Generator[None, None, None]:
+    """Let the loop turn once."""
+    yield
