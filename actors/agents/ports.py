@@ -51,13 +51,22 @@ class Models(Protocol):
 
 
 class Sink(Protocol):
-    """The producer's side of a stream."""
+    """The producer's side of a stream; used on the runtime's loop."""
 
     first_at: float | None
+    """Seconds from the beginning to the first text."""
+    text_only: bool
+    """Nobody wants anything but text: `put` builds nothing then."""
 
     @property
     def at(self) -> float:
         """Seconds since the stream began."""
 
     async def put(self, make: Callable[[int], AnyChunk]) -> None:
-        """Take the chunk that `make` makes of its index; waits while the reader is behind."""
+        """Take the chunk that `make` makes of its index; waits while the reader is behind.
+
+        With `text_only` nothing is made, nothing is taken, and nothing is waited for.
+
+        Raises:
+            RunCancelledError: the stream was closed.
+        """

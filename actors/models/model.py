@@ -44,8 +44,15 @@ Request = Complete | CompleteStream | Embed
 class TextSink(Protocol):
     """Where the text of a streamed answer goes."""
 
+    text_only: bool
+    """Nobody wants to see the model think."""
+
     async def write(self, text: str) -> None:
         """Take some text; waits while the reader is behind."""
+        ...
+
+    async def think(self, thought: str) -> None:
+        """Take some reasoning; waits while the reader is behind."""
         ...
 
 
@@ -139,6 +146,8 @@ class ModelActor(Actor):
                     return piece
                 if isinstance(piece, TextPiece):
                     await sink.write(piece.text)
+                elif not sink.text_only:
+                    await sink.think(piece.text)
         name = self._provider.name
         msg = f"{name} ended a stream of {message.request.model} without its completion"
         raise ResponseError(msg, provider=name, model=message.request.model)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from understudy.actors.kernel.reply import Reply
-from understudy.messages.chunks import AnyChunk, StreamEnd, StreamFailed, TextDelta
+from understudy.messages.chunks import AnyChunk, StreamEnd, StreamFailed, TextDelta, ThoughtDelta
 from understudy.messages.errors import ConfigError, RunCancelledError
 
 
@@ -42,6 +42,8 @@ class StreamBuffer:
         self._reader: Reply[None] | None = None
         self._writer: Reply[None] | None = None
         self._text: list[str] = []
+        self.text_only = False
+        """Nobody wants anything but text: other chunks are not even made."""
         self.first_at: float | None = None
         """Seconds from the beginning to the first text."""
 
@@ -56,7 +58,11 @@ class StreamBuffer:
         if self.first_at is None:
             self.first_at = at
         self._text.append(text)
-        await self.put(lambda index: TextDelta(delta=text, index=index, at=at))
+        await self._put(lambda index: TextDelta(delta=text, index=index, at=at))
+
+    async def think(self, thought: str) -> None:
+        """Take some reasoning; waits while the buffer is full."""
+        await self.put(lambda index: ThoughtDelta(thought=thought, index=index, at=self.at))
 
     async def put(self, make: Callable[[int], AnyChunk]) -> None:
         """Take the chunk that `make` makes of its index; waits while the buffer is full.
@@ -64,6 +70,11 @@ class StreamBuffer:
         Raises:
             RunCancelledError: the stream was closed.
         """
+        if self.text_only:
+            return
+        await self._put(make)
+
+    async def _put(self, make: Callable[[int], AnyChunk]) -> None:
         while True:
             with self._lock:
                 if self._closed:

@@ -102,6 +102,20 @@ async def test_the_end_is_delivered_whether_there_is_room_or_not() -> None:
     assert kinds == [TextDelta, StreamFailed, StreamEnd]
 
 
+async def test_with_text_only_other_chunks_are_never_made() -> None:
+    """What nobody wants is not built, and takes no room."""
+    stream = buffer(size=1)
+    stream.text_only = True
+
+    def make(_: int) -> AgentStarted:
+        raise AssertionError("made for nobody")
+
+    await stream.put(make)
+    await stream.think("hm")
+    await stream.write("a")
+    assert [type(chunk) for chunk in drained(stream)] == [TextDelta]
+
+
 def test_a_buffer_has_room_for_something() -> None:
     """A size below one is refused."""
     with pytest.raises(ConfigError, match="buffer_size=0"):
