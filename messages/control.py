@@ -156,8 +156,20 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def __add__(self, other: Ledger) -> Ledger:
+        # Spelled out: it is done once for each actor that ends.
         return Ledger(
-            **{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__}
+            accepted=self.accepted + other.accepted,
+            handled=self.handled + other.handled,
+            failed=self.failed + other.failed,
+            expired=self.expired + other.expired,
+            cancelled=self.cancelled + other.cancelled,
+            dropped=self.dropped + other.dropped,
+            queued=self.queued + other.queued,
+            stashed=self.stashed + other.stashed,
+            running=self.running + other.running,
+            abandoned=self.abandoned + other.abandoned,
+            refused=self.refused + other.refused,
+            late_reply=self.late_reply + other.late_reply,
         )
 
 

@@ -61,3 +61,13 @@ class Envelope(msgspec.Struct, gc=True, eq=False):
     cell: Any = None  # Any: the kernel's Cell
     lane: Lane = Lane.USER
     at: float = 0.0
+
+    def is_stale(self, now: float) -> bool:
+        """True when nobody wants it handled any more: it has expired, or its scope has ended.
+
+        What is sent from a handler has both a deadline and a scope; what is told from outside has
+        neither.
+        """
+        if self.deadline is not None and self.deadline <= now:
+            return True
+        return self.scope is not None and self.scope.cancelled

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from _thread import get_ident
 from abc import abstractmethod
+from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
 from contextvars import Token
 from types import TracebackType
@@ -239,7 +240,7 @@ class Lifecycle(Submitter):
 
     def _set_up(self, loop: asyncio.AbstractEventLoop) -> None:
         thread = get_ident()
-        dispatcher = self._loop_dispatcher = LoopDispatcher(loop, thread, self._now)
+        dispatcher = self._loop_dispatcher = LoopDispatcher(loop, thread, self._timer())
         system = self._make_system(loop, thread, dispatcher)
         system.runtime = self
         self.events.attach(loop)
@@ -251,8 +252,8 @@ class Lifecycle(Submitter):
         watch_forks(alive)
 
     @abstractmethod
-    def _now(self) -> float:
-        """Monotonic seconds, from the clock port."""
+    def _timer(self) -> Callable[[], float]:
+        """Monotonic seconds: the clock port's own function, since each message asks it."""
 
     def _ran_dry(self) -> None:
         shutdown, system = self._shutdown, self._system

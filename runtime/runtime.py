@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import random
 from _thread import get_ident
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -144,8 +144,8 @@ class Runtime(Lifecycle, Casting):
     def _itself(self) -> Runtime:
         return self
 
-    def _now(self) -> float:
-        return self._clock.now()
+    def _timer(self) -> Callable[[], float]:
+        return self._clock.now
 
     def _make_system(
         self, loop: asyncio.AbstractEventLoop, thread: int, dispatcher: LoopDispatcher

@@ -18,7 +18,7 @@ from concurrent.futures import InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from understudy.actors.kernel.ending import DRAIN, KILL
+from understudy.actors.kernel.body import DRAIN, KILL
 from understudy.messages.control import ShutdownReport
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from understudy.messages.control import Ledger, MailboxStats
 from understudy.messages.envelope import Envelope
 
 if TYPE_CHECKING:
+    from understudy.actors.kernel.batch import Batch
     from understudy.actors.kernel.dispatchers.base import Dispatcher
     from understudy.actors.kernel.options import MailboxOptions
     from understudy.actors.kernel.system import ActorSystem
@@ -34,6 +35,7 @@ class Accounts(ABC):
 
     __slots__ = (
         "accepted",
+        "batch",
         "cancelled",
         "capacity",
         "closed",
@@ -78,6 +80,7 @@ class Accounts(ABC):
         # `None` in it: answered while still in hand.
         self.deferred: dict[int, Envelope | None] | None = None
         self.current: Envelope | None = None
+        self.batch: Batch | None = None
         self.fallen: list[Envelope] | None = None
         self.closed = self.ended = self.scheduled = False
         self.since = 0.0  # about when the handler in hand began
@@ -130,8 +133,14 @@ class Accounts(ABC):
     def ledger_locked(self) -> Ledger:
         """See `ledger`; the lock is held."""
         current = self.current
+        batch = self.batch
+        done = queued = 0
         held = sum(env is not None for env in (self.deferred or {}).values())
-        if (
+        if batch is not None:
+            done = batch.done  # read once: it moves without the lock
+            left = len(batch.envelopes) - done
+            held, queued = held + min(1, left), max(0, left - 1)
+        elif (
             current is not None
             and (not self.deferred or id(current) not in self.deferred)
             and (not self.stashed or self.stashed[-1] is not current)
@@ -139,12 +148,12 @@ class Accounts(ABC):
             held += 1
         return Ledger(
             accepted=self.accepted,
-            handled=self.handled,
+            handled=self.handled + done,
             failed=self.failed,
             expired=self.expired,
             cancelled=self.cancelled,
             dropped=self.dropped,
-            queued=(len(self.queue) - self.dead) if self.queue else 0,
+            queued=queued + (len(self.queue) - self.dead if self.queue else 0),
             stashed=len(self.stashed) if self.stashed else 0,
             running=held + self.gone,
             abandoned=self.gone,
@@ -155,9 +164,10 @@ class Accounts(ABC):
     def stats(self) -> MailboxStats:
         """The mailbox at one instant."""
         with self.lock:
-            head = self.queue[0].at if self.queue else 0.0
+            ahead = () if self.batch is None else self.batch.envelopes[self.batch.done + 1 :]
+            head = ahead[0].at if ahead else self.queue[0].at if self.queue else 0.0
             return MailboxStats(
-                depth=(len(self.queue) - self.dead) if self.queue else 0,
+                depth=len(ahead) + (len(self.queue) - self.dead if self.queue else 0),
                 peak=self.peak,
                 oldest=self.system.now() - head if head else 0.0,
                 accepted=self.accepted,

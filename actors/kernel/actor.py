@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from understudy.actors.kernel.body import NOW
 from understudy.actors.kernel.cell import PykkaActor
-from understudy.actors.kernel.ending import NOW
 from understudy.actors.kernel.options import ChildSpec, child
 from understudy.messages.control import Outcome
 from understudy.messages.errors import ConfigError, UnderstudyError, UnhandledMessageError
@@ -58,6 +58,8 @@ class Actor(PykkaActor):
     __slots__ = ("_cell",)
 
     traits: ClassVar[Traits]
+    bare: ClassVar[ChildSpec]
+    """What the class itself stands for where a specification is taken; made once."""
     accepts: ClassVar[Any] = None  # Any: a type or a union of types
     """Messages it takes; by default the annotation of `on_receive`. Checked when sent."""
     expects: ClassVar[tuple[type[BaseException], ...]] = ()
@@ -82,6 +84,7 @@ class Actor(PykkaActor):
     def __init_subclass__(cls, **kwargs: Any) -> None:  # Any: passed on
         super().__init_subclass__(**kwargs)
         cls.traits = _traits(cls)
+        cls.bare = child(cls)
 
     # -- for users to define ----------------------------------------------------------------------
 
@@ -236,9 +239,11 @@ class ActorContext:
 
 def as_child(spec: ChildSpec | type[Actor], **options: Any) -> ChildSpec:
     """A child specification for a class or a specification, with options that are not None."""
-    if isinstance(spec, type):
-        spec = child(spec)
     given = {name: value for name, value in options.items() if value is not None}
+    if isinstance(spec, type):
+        if not given and issubclass(spec, Actor):
+            return spec.bare
+        spec = child(spec)
     spec = spec.options(**given) if given else spec
     made: object = spec.cls
     if not (isinstance(made, type) and issubclass(made, Actor)):

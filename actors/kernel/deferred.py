@@ -127,6 +127,7 @@ def defer(cell: Cell, bound: int) -> Deferred:
     """See `Actor.defer`."""
     env = _hand(cell, "defer")
     with cell.lock:
+        cell.fold_locked()
         if cell.deferred is None:
             cell.deferred = {}
         if cell.stashed and cell.stashed[-1] is env:

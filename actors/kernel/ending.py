@@ -1,4 +1,4 @@
-"""What an actor consists of, and how it ends.
+"""How an actor ends.
 
 The end happens once, after which nothing is accepted, every message has been answered and every
 watcher has been told. Nothing here waits: an actor that has to wait for its children or for what
@@ -14,88 +14,23 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from understudy.actors.kernel.mailbox import Mailbox
+from understudy.actors.kernel.body import KILL, NOW, Body, nobody
 from understudy.actors.kernel.reply import CLAIMED, FAILED, WITHDRAWN, Reply
 from understudy.messages.control import ActorState, MailboxStats
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import ActorRestartedError, UnderstudyError
 
 if TYPE_CHECKING:
-    from understudy.actors.kernel.cell import Cell
-    from understudy.actors.kernel.dispatchers.base import Dispatcher, Hand
-    from understudy.actors.kernel.options import ChildSpec
-    from understudy.actors.kernel.ref import Ref
-    from understudy.actors.kernel.system import ActorSystem
+    from understudy.actors.kernel.dispatchers.base import Hand
 
-RUNNING_ON, DRAIN, NOW, KILL = range(4)
-"""How urgently an actor is to end."""
 GRACE = 2.0
 """Seconds that a cancelled handler has to end by itself."""
 
 
-class Ending(Mailbox):
+class Ending(Body):
     """See the module's docstring."""
 
-    __slots__ = (
-        "accepts",
-        "actor",
-        "background",
-        "children",
-        "enders",
-        "incarnation",
-        "is_async",
-        "last_error",
-        "name",
-        "parent",
-        "receive",
-        "ref",
-        "restarts",
-        "runner",
-        "spec",
-        "starters",
-        "state",
-        "stopping",
-        "timers",
-        "waits_for",
-        "watchers",
-    )
-
-    def __init__(
-        self,
-        system: ActorSystem,
-        dispatcher: Dispatcher,
-        spec: ChildSpec,
-        parent: Cell | None,
-        name: str | int,
-    ) -> None:
-        super().__init__(system, dispatcher, spec.mailbox)
-        self.spec = spec
-        self.parent = parent
-        self.name = name
-        self.state = ActorState.STARTING
-        self.incarnation = 0
-        self.stopping = RUNNING_ON
-        self.is_async: bool = spec.cls.traits.is_async
-        self.accepts: tuple[type, ...] | None = spec.cls.traits.accepts
-        self.actor: Any = None  # Any: an instance of spec.cls
-        self.receive: Callable[[Any], Any] = _nobody  # Any: messages and answers
-        self.ref: Ref[Any] = None  # type: ignore[assignment]  # set by ActorSystem.spawn
-        self.runner: Hand | None = None
-        self.children: dict[str | int, Cell] | None = None
-        self.background: dict[int, Any] | None = None  # Any: asyncio tasks
-        self.timers: dict[int, Any] | None = None  # Any: Timer
-        self.watchers: list[Cell] | None = None
-        self.starters: list[Reply[Any]] | None = None
-        self.enders: list[Reply[MailboxStats]] | None = None
-        self.restarts: Any = None  # Any: RestartHistory, once there was a failure
-        self.last_error: BaseException | None = None
-        self.waits_for: list[Reply[Any]] | None = None
-
-    @property
-    def path(self) -> str:
-        """See `Mailbox.path`; made when somebody asks."""
-        name = self.name if isinstance(self.name, str) else f"{self.spec.cls.__name__}-{self.name}"
-        return f"{self.parent.path}/{name}" if self.parent is not None else f"/{name}"
+    __slots__ = ()
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -111,8 +46,15 @@ class Ending(Mailbox):
                     self.enders = []
                 self.enders.append(reply)
                 current = self.current
+                at_once = self._has_nothing_locked()
+                if at_once:
+                    self.scheduled = True  # nobody else runs it from here on
+                    self.state = ActorState.STOPPING
         if ended:
             reply.set(self.stats())
+            return reply
+        if at_once:
+            self.end(None)
             return reply
         if urgency == KILL and current is not None:
             self.cancel_envelope(current)
@@ -120,6 +62,23 @@ class Ending(Mailbox):
             self.system.call_on_loop(lambda: runner.cancel_hook(self))
         self.post_system(self._do_halt)
         return reply
+
+    def _has_nothing_locked(self) -> bool:
+        """Whether there is nothing to do or undo before the end (lock held), so that it is now."""
+        return not (
+            self.scheduled
+            or self.suspended
+            or self.queue
+            or self.system_lane
+            or self.waiting
+            or self.stashed
+            or self.deferred
+            or self.background
+            or self.timers
+            or self.children
+            or self.current
+            or self.spec.cls.traits.has_on_stop
+        )
 
     def _do_halt(self) -> None:
         """Drop what will not be handled; `idle_locked` ends the actor when all is quiet."""
@@ -136,9 +95,9 @@ class Ending(Mailbox):
             self.state = ActorState.STOPPING
         if self.stopping >= NOW or without_life:
             self._drop(left, "killed")
-            self._end_incarnation(self.dead_error())
+            self._end_incarnation(self.dead_error)
         if without_life:
-            self.receive = _nobody
+            self.receive = nobody
             if not self.children:
                 self.end(self.last_error)
 
@@ -158,8 +117,8 @@ class Ending(Mailbox):
             with self.lock:
                 self.suspended = True  # `child_ended` comes back here
             return None
-        self._end_incarnation(self.dead_error())
-        if self.receive is _nobody:  # it was between two lives, or its handler was left behind
+        self._end_incarnation(self.dead_error)
+        if self.receive is nobody:  # it was between two lives, or its handler was left behind
             self.end(self.last_error)
             return None
         if self.stopping != KILL and self.spec.cls.traits.has_on_stop:
@@ -205,7 +164,7 @@ class Ending(Mailbox):
         self._drop(left, "closed")
         for starter in starters or ():
             starter.settle(FAILED, self.dead_error())
-        self.actor, self.receive = None, _nobody
+        self.actor, self.receive = None, nobody
         if self.parent is not None:
             self.parent.child_ended(self)
         self.system.ended(self, error)
@@ -251,6 +210,7 @@ class Ending(Mailbox):
     def lose(self, error: BaseException) -> None:
         """The loop is gone: answer everything that waits here, from whichever thread noticed."""
         with self.lock:
+            self.fold_locked()
             self.closed = self.ended = True
             self.state = ActorState.STOPPED
             held = [
@@ -275,8 +235,10 @@ class Ending(Mailbox):
 
     # -- what ends with one life ------------------------------------------------------------------
 
-    def _end_incarnation(self, error: UnderstudyError) -> None:
+    def _end_incarnation(self, lost: Callable[[], UnderstudyError]) -> None:
         """What belongs to this life ends with it: timers, background, answers owed, children."""
+        if not (self.timers or self.background or self.deferred or self.queue or self.children):
+            return
         timers, self.timers = self.timers, None
         for timer in list((timers or {}).values()):
             timer.cancel()
@@ -296,8 +258,10 @@ class Ending(Mailbox):
                 self.cancelled += len(stale)
         for env in stale:
             self.system.dead_letters.add(env, self.path, "cancelled")
-        for env in owed:
-            self.answer_lost(env, error)
+        if owed:
+            error = lost()
+            for env in owed:
+                self.answer_lost(env, error)
         for each in list((self.children or {}).values()):
             each.halt(KILL)
 
@@ -320,6 +284,8 @@ class Ending(Mailbox):
         it ends.
         """
         with self.lock:
+            if self.batch is not None and self.current is env:
+                self.fold_locked()
             if self.current is not env or self.ended:
                 return
             runner = self._leave_locked(env)
@@ -328,9 +294,9 @@ class Ending(Mailbox):
         self.system.log_abandoned(self, env)
         error = self.dead_error() if self.stopping else self.restarted_error()
         self.answer_lost(env, error)
-        self._end_incarnation(error)
+        self._end_incarnation(lambda: error)
         if self.stopping:
-            self.receive = _nobody
+            self.receive = nobody
             if not self.children:
                 self.end(None)
                 if self.system_lane:  # somebody waits for an operation that has come too late
@@ -374,7 +340,3 @@ class Ending(Mailbox):
     def _do_restart(self) -> Coroutine[Any, Any, None] | None:
         """Begin the next life; see `Life`."""
         raise NotImplementedError
-
-
-def _nobody(message: object) -> None:
-    del message

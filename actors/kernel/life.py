@@ -15,7 +15,8 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from understudy.actors.kernel.ending import DRAIN, KILL, NOW, RUNNING_ON, Ending
+from understudy.actors.kernel.body import DRAIN, KILL, NOW, RUNNING_ON
+from understudy.actors.kernel.ending import Ending
 from understudy.actors.kernel.reply import CANCELLED, FAILED, UNHANDLED, Reply
 from understudy.messages.control import ActorState, Directive
 from understudy.messages.envelope import Envelope, Lane
@@ -138,7 +139,7 @@ class Life(Ending):
                 return  # a life that could not begin is nothing to go on with: it restarts
             case Directive.RESTART if self.stopping:
                 # It goes on to its end; what it still owed, it does not know any more.
-                self._end_incarnation(self.restarted_error())
+                self._end_incarnation(self.restarted_error)
             case Directive.RESTART | Directive.RESUME:
                 self._begin_restart(error)
             case Directive.STOP:
@@ -200,7 +201,7 @@ class Life(Ending):
             self.suspended = True
             self.state = ActorState.RESTARTING
         self.unstash()
-        self._end_incarnation(self.restarted_error())
+        self._end_incarnation(self.restarted_error)
 
     def stand_down(self, then: Callable[[], object]) -> None:
         """A sibling has failed: end this life after the message in hand, then call `then`."""
@@ -271,7 +272,7 @@ class Life(Ending):
                 self.state = ActorState.RESTARTING
                 self.starters = [*(self.starters or ()), reply]
             self.unstash()
-            self._end_incarnation(self.restarted_error())
+            self._end_incarnation(self.restarted_error)
             self.restarts = None
             self.system.parked_cells.pop(self.path, None)
             return self._do_restart()

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from understudy.actors.kernel.accounts import Accounts
+from understudy.actors.kernel.batch import Batching
 from understudy.actors.kernel.errors import ActorDeadError
 from understudy.actors.kernel.reply import (
     CANCELLED,
@@ -46,7 +46,7 @@ SYSTEM, USER, ANSWER = Lane.SYSTEM, Lane.USER, Lane.ANSWER
 _ACCEPT, _QUEUE, _WAIT, _REFUSE = range(4)
 
 
-class Mailbox(Accounts):
+class Mailbox(Batching):
     """Queue and lanes of one actor. `Cell` adds the life."""
 
     __slots__ = ()
@@ -57,17 +57,20 @@ class Mailbox(Accounts):
         """Accept `env` or refuse it; True when accepted. Any thread, never blocks, never raises."""
         victim = None
         with self.lock:
-            if self.closed and (env.lane != ANSWER or self.ended):
+            if self.closed and (env.lane is not ANSWER or self.ended):
                 verdict = _REFUSE
             else:
                 queue = self.queue
                 if queue is None:
                     queue = self.queue = deque()
                 depth = len(queue) - self.dead
-                verdict = _ACCEPT
-                if depth >= self.capacity and env.lane == USER:
+                if self.batch is not None:
+                    depth += self.batch.queued
+                if depth < self.capacity or env.lane is not USER:
+                    verdict = _ACCEPT
+                else:
                     verdict, victim = self._overflow(env, queue)
-                if verdict == _ACCEPT:
+                if verdict is _ACCEPT:
                     if env.reply is not None:
                         env.reply.work = QUEUED
                     queue.append(env)
@@ -76,16 +79,18 @@ class Mailbox(Accounts):
                         self.peak = depth + 1
                     if self.scheduled:
                         env.at = self.system.now()
+                        if victim is None:
+                            return True
                         verdict = _QUEUE
                     elif self.suspended:
                         verdict = _QUEUE
                     else:
                         self.scheduled = True
-        if verdict == _ACCEPT:
+        if verdict is _ACCEPT:
             self.dispatcher.schedule(self)  # type: ignore[arg-type]  # every mailbox is a Cell
         if victim is not None:
             self.discard(victim, "overflow")
-        elif verdict == _REFUSE:
+        elif verdict is _REFUSE:
             self._refuse(env)
             return False
         return True
@@ -188,7 +193,7 @@ class Mailbox(Accounts):
                 if scope is not None and scope._state >= CANCELLED:
                     self._fall_locked(env, scope._state)
                     continue
-                if env.lane == ANSWER and isinstance(env.message, Timer):
+                if env.lane is ANSWER and isinstance(env.message, Timer):
                     message = env.message.take()
                     if message is None:
                         self.cancelled += 1
@@ -204,6 +209,13 @@ class Mailbox(Accounts):
             self._admit_locked(self.queue)
             return self._claim_locked()
         return self.idle_locked()
+
+    def give_back(self, env: Envelope) -> None:
+        """An operation of the kernel that cannot be run here: the next one to claim gets it."""
+        with self.lock:
+            if self.system_lane is None:
+                self.system_lane = deque()
+            self.system_lane.appendleft(env)
 
     def idle_locked(self) -> Envelope | None:
         """Nothing to claim (lock held): go idle. `Cell` ends the actor here when it is stopping."""
@@ -302,6 +314,7 @@ class Mailbox(Accounts):
     def stash(self, env: Envelope) -> None:
         """Keep the message in hand for later; `unstash` puts it in front of the queue."""
         with self.lock:
+            self.fold_locked()
             if self.deferred is not None and id(env) in self.deferred:
                 msg = f"{self.path} has deferred the answer of this message, and cannot stash it"
                 raise UnderstudyError(msg, actor=self.path)

@@ -119,7 +119,7 @@ class Ref(pykka.ActorRef[A]):
         Returns:
             A Reply with the last statistics; never blocks by itself.
         """
-        from understudy.actors.kernel.ending import DRAIN, NOW
+        from understudy.actors.kernel.body import DRAIN, NOW
 
         reply = self._cell.halt(DRAIN if drain else NOW)
         if block:
@@ -128,7 +128,7 @@ class Ref(pykka.ActorRef[A]):
 
     def kill(self) -> Reply[MailboxStats]:
         """End now: the message in hand is cancelled, the rest is answered `ActorDeadError`."""
-        from understudy.actors.kernel.ending import KILL
+        from understudy.actors.kernel.body import KILL
 
         return self._cell.halt(KILL)
 

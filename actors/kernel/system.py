@@ -17,11 +17,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.actor import Actor
+from understudy.actors.kernel.body import KILL
 from understudy.actors.kernel.cell import Cell
 from understudy.actors.kernel.clock import Bell, Clock, SystemClock
 from understudy.actors.kernel.dead_letters import DeadLetters
 from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, current_worker
-from understudy.actors.kernel.ending import KILL, Ending
+from understudy.actors.kernel.ending import Ending
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import UNSENT, Reply
@@ -302,11 +303,14 @@ class ActorSystem:
     def ended(self, cell: Ending, error: BaseException | None) -> None:
         """`cell` has ended for good: keep its account."""
         del error
-        self.parked_cells.pop(cell.path, None)
+        if self.parked_cells:
+            self.parked_cells.pop(cell.path, None)
+        if not (cell.accepted or cell.refused):
+            return
         ledger = cell.ledger()
         if ledger.abandoned:
             self._haunted.append(cell)  # its account is not closed yet
-        elif ledger.accepted or ledger.refused:
+        else:
             with self._lock:
                 self._past = self._past + ledger
 

@@ -31,9 +31,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from understudy.actors.kernel.actor import Actor
+from understudy.actors.kernel.body import KILL
 from understudy.actors.kernel.cell import Cell
 from understudy.actors.kernel.context import in_hand
-from understudy.actors.kernel.ending import KILL
 from understudy.actors.kernel.errors import DeadlineExceededError
 from understudy.actors.processes.process import WorkerProcess
 from understudy.actors.processes.requests import decode_answer, encode_call, error_of

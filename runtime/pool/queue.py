@@ -55,6 +55,8 @@ class Queue(Cell):
 
     __slots__ = ()
 
+    batches = False
+
     def _claim_locked(self) -> Envelope | None:
         """Only the kernel's own operations run as the pool itself."""
         if self.system_lane:
@@ -133,6 +135,7 @@ class Worker(Cell):
 
     __slots__ = ("pool",)
 
+    batches = False
     pool: Pulling
 
     def claim(self) -> Envelope | None:

@@ -109,15 +109,20 @@ class LoopDispatcher:
                     return
                 continue
             ready.popleft()
-            context = self._context
-            self.cell = cell
-            again = context.run(run_slice, cell, context)
+            if self.serve(cell):
+                ready.append(cell)
+                return
+
+    def serve(self, cell: Cell) -> bool:
+        """Run a slice of an actor whose handler is sync; see `run_slice`."""
+        context = self._context
+        self.cell = cell
+        try:
+            return context.run(run_slice, cell, context)
+        finally:
             self.cell = None
             if len(context):
                 self._context = Context()
-            if again:
-                ready.append(cell)
-                return
 
     def _lend(self, cell: Cell) -> bool:
         """Take the first steps of an async actor here, in the name of a parked runner.

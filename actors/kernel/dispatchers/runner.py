@@ -57,6 +57,13 @@ class Runner:
                     thrown = None
                 while ready and not self.closing:
                     cell = ready.popleft()
+                    if not (cell.is_async or cell.system_lane):
+                        if dispatcher.serve(cell):
+                            ready.append(cell)
+                        if ready and now() >= until:
+                            await turn()
+                            until = now() + SECONDS
+                        continue
                     suspended = self.run(cell, cell.claim(), until)
                     while suspended:
                         suspended = await self._see_through(until, None)
