@@ -7,76 +7,106 @@ stops. It serves event streams and lines alike.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from understudy.testing.provider_server.faults import (
+    BadChunk,
     Blackhole,
     Drip,
     Fault,
+    Huge,
+    InvalidUtf8,
     Malformed,
+    Refuse,
     Reset,
     StreamFault,
     Truncate,
 )
-from understudy.testing.provider_server.http import Responder
+from understudy.testing.provider_server.http import ServerConnection, framed, head_of
+
+JSON = "application/json"
+_BLOCK = 64 * 1024
+_UNCODED = b"\xe2\x28\xa1"
+MARK = "☃"
+"""Stands where an `InvalidUtf8` has its bytes."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """How one answer is delivered.
 
     Attributes:
+        connection: where to.
         latency: seconds before the first byte.
         tokens_per_second: pace of a stream's pieces, and of a whole answer by its number of
             tokens; None: at once.
         headers: sent with every answer.
+        refuse: stops listening for some seconds.
     """
 
-    responder: Responder
+    connection: ServerConnection
     latency: float
     tokens_per_second: float | None
-    headers: dict[str, str]
+    headers: Mapping[str, str]
+    refuse: Callable[[float], None]
 
-    async def refuse(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    async def refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """An error answer."""
         await self._wait(self.latency)
-        await self.responder.whole(
-            status, body, content_type="application/json", headers=self.headers | headers
-        )
+        head = head_of(status, len(body), content_type=JSON, headers={**self.headers, **headers})
+        await self._last(head + body)
 
-    async def instead(self, fault: Fault | None) -> bool:
-        """Play a fault that leaves no answer; False: there will be one."""
+    async def instead(self, fault: Fault, *, stream: str | None) -> bool:
+        """Play a fault that leaves no answer; False: there will be one.
+
+        Args:
+            fault: the fault.
+            stream: the type of a streamed answer, if one was wanted.
+        """
         if isinstance(fault, Blackhole):
             await asyncio.get_running_loop().create_future()
-        if isinstance(fault, Reset) and fault.after is None:
-            await self._wait(self.latency)
-            self.responder.connection.reset()
-            return True
-        if isinstance(fault, Malformed):
-            await self._wait(self.latency)
-            await self.responder.whole(
-                200, fault.body, content_type=fault.content_type, headers=self.headers
-            )
-            return True
-        return False
+        match fault:
+            case Refuse():
+                self.refuse(fault.seconds)
+            case Reset(after=None) | Malformed() | Huge():
+                await self._wait(self.latency)
+            case _:
+                return False
+        match fault:
+            case Malformed():
+                head = head_of(
+                    200, len(fault.body), content_type=fault.content_type, headers=self.headers
+                )
+                await self._last(head + fault.body)
+            case Huge():
+                await self._huge(fault.size, stream)
+            case _:
+                self.connection.reset()
+        return True
 
     async def whole(self, body: bytes, tokens: int, fault: Fault | None) -> None:
         """An answer in one piece."""
         pause = tokens / self.tokens_per_second if self.tokens_per_second else 0.0
         await self._wait(self.latency + pause)
-        out = self.responder
-        head = out.head(200, len(body), content_type="application/json", headers=self.headers)
+        out = self.connection
+        chunked = isinstance(fault, BadChunk)
+        if isinstance(fault, InvalidUtf8):
+            body = _uncoded(body)
+        head = head_of(200, None if chunked else len(body), content_type=JSON, headers=self.headers)
+        half = body[: len(body) // 2]
         match fault:
             case Reset() | Truncate():
-                await out.connection.write(head + body[: len(body) // 2])
+                await out.write(head + half)
+                await self._break(fault)
+            case BadChunk():
+                await out.write(head + framed(half))
                 await self._break(fault)
             case Drip(interval=interval):
                 await self._drip(head + body, interval)
                 out.complete = True
             case _:
-                await out.connection.write(head + body)
-                out.complete = True
+                await self._last(head + body)
 
     async def stream(
         self,
@@ -96,21 +126,19 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             content_type: of the body.
             failure: what a `StreamFault` looks like in this protocol.
         """
-        out = self.responder
+        out = self.connection
         await self._wait(self.latency)
-        await out.connection.write(
-            out.head(200, None, content_type=content_type, headers=self.headers)
-        )
-        started = asyncio.get_running_loop().time()
+        await out.write(head_of(200, None, content_type=content_type, headers=self.headers))
+        clock = asyncio.get_running_loop().time
+        started = clock()
         limit = getattr(fault, "after", None)
         for count, piece in enumerate(pieces):
             if limit is not None and count >= limit:
                 break
             if self.tokens_per_second:
-                due = started + count / self.tokens_per_second
-                await self._wait(due - asyncio.get_running_loop().time())
+                await self._wait(started + count / self.tokens_per_second - clock())
             await self._piece(piece, fault)
-        if isinstance(fault, (Reset, Truncate)):
+        if isinstance(fault, (Reset, Truncate, BadChunk)):
             await self._break(fault, chunked=True)
             return
         if isinstance(fault, StreamFault):
@@ -121,28 +149,58 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         await out.end()
 
     async def _piece(self, piece: bytes, fault: Fault | None) -> None:
-        if isinstance(fault, Drip):
-            await self._drip(b"%x\r\n%b\r\n" % (len(piece), piece), fault.interval)
+        match fault:
+            case Drip():
+                await self._drip(framed(piece), fault.interval)
+            case InvalidUtf8():
+                await self.connection.chunk(_uncoded(piece))
+            case _:
+                await self.connection.chunk(piece)
+
+    async def _huge(self, size: int, stream: str | None) -> None:
+        out = self.connection
+        if stream is None:
+            await out.write(head_of(200, size, content_type=JSON, headers=self.headers))
         else:
-            await self.responder.chunk(piece)
+            await out.write(head_of(200, None, content_type=stream, headers=self.headers))
+        block = b"x" * _BLOCK
+        for start in range(0, size, _BLOCK):
+            part = block[: size - start]
+            await out.write(part if stream is None else framed(part))
+        if stream is not None:
+            await out.end()
+        out.complete = True
 
     async def _drip(self, data: bytes, interval: float) -> None:
         for position in range(len(data)):
-            await self.responder.connection.write(data[position : position + 1])
+            await self.connection.write(data[position : position + 1])
             await asyncio.sleep(interval)
 
-    async def _break(self, fault: Reset | Truncate, *, chunked: bool = False) -> None:
-        if isinstance(fault, Reset):
-            # What was written must leave first: a reset drops what is still in the kernel.
-            await asyncio.sleep(0.01)
-            self.responder.connection.reset()
-        elif chunked:
-            await self.responder.end()
-            self.responder.complete = False
-        else:
-            self.responder.connection.close()
+    async def _break(self, fault: Reset | Truncate | BadChunk, *, chunked: bool = False) -> None:
+        out = self.connection
+        match fault:
+            case Reset():
+                # What was written must leave first: a reset drops what is still in the kernel.
+                await asyncio.sleep(0.01)
+                out.reset()
+            case BadChunk():
+                await out.write(b"no length\r\n\r\n")
+                out.close()
+            case _ if chunked:
+                await out.end()
+                out.complete = False
+            case _:
+                out.close()
+
+    async def _last(self, data: bytes) -> None:
+        await self.connection.write(data)
+        self.connection.complete = True
 
     @staticmethod
     async def _wait(seconds: float) -> None:
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+
+def _uncoded(data: bytes) -> bytes:
+    return data.replace(MARK.encode(), _UNCODED)

@@ -1,7 +1,8 @@
 """What can go wrong with an HTTP answer, as data.
 
-Each fault stands in a script in place of an answer, or in `ProviderServer(faults=[...])` in front
-of all answers. Those that break an answer off need one to break: the server's next one.
+Each fault stands in a script in place of an answer, or in `ProviderServer(faults=...)` in front of
+all answers. Those that break an answer off need one to break: the server's next one. `NAMED` holds
+one of each, by the names that `FaultMix`, the command line and models called `fault-NAME` know.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class Status(Fault, frozen=True, kw_only=True):
     """An error answer.
 
     Attributes:
+        type: of the error; empty: the one that the protocol has for this status.
         code: the error's code, such as `insufficient_quota`.
         retry_after: seconds, sent as `Retry-After`.
         headers: further headers of the answer.
@@ -28,6 +30,12 @@ class Status(Fault, frozen=True, kw_only=True):
     code: str = ""
     retry_after: float | None = None
     headers: dict[str, str] = {}
+
+
+class Refuse(Fault, frozen=True, kw_only=True):
+    """Nobody listens for `seconds`: new connections are refused, and this one is reset."""
+
+    seconds: float = 0.05
 
 
 class Reset(Fault, frozen=True, kw_only=True):
@@ -46,6 +54,12 @@ class Truncate(Fault, frozen=True, kw_only=True):
     after: int = 1
 
 
+class BadChunk(Fault, frozen=True, kw_only=True):
+    """A chunked body with a chunk that has no length: `after` pieces of a stream, else half."""
+
+    after: int = 1
+
+
 class Malformed(Fault, frozen=True, kw_only=True):
     """Status 200 and a body that is not JSON.
 
@@ -56,6 +70,16 @@ class Malformed(Fault, frozen=True, kw_only=True):
 
     body: bytes = b'{"choices": [{"message": {"content": "cut'
     content_type: str = "application/json"
+
+
+class InvalidUtf8(Fault, frozen=True, kw_only=True):
+    """The answer's text has bytes in it that are no UTF-8."""
+
+
+class Huge(Fault, frozen=True, kw_only=True):
+    """An answer of `size` bytes, all in one line. The server holds 64 KiB of it at a time."""
+
+    size: int = 100 * 1024 * 1024
 
 
 class Blackhole(Fault, frozen=True, kw_only=True):
@@ -69,9 +93,52 @@ class Drip(Fault, frozen=True, kw_only=True):
 
 
 class StreamFault(Fault, frozen=True, kw_only=True):
-    """A stream says after `after` pieces, with status 200, that it failed."""
+    """A stream says after `after` pieces, with status 200, that it failed.
+
+    An answer in one piece is then the same error in a body of status 200, as some proxies do it.
+
+    Attributes:
+        type, code: empty: what the protocol has for a failure of the server.
+    """
 
     after: int = 1
     message: str = "a fault of the test"
-    type: str = "server_error"
+    type: str = ""
     code: str | int | None = None
+
+
+HTML = b"<!doctype html><html><head><title>502</title></head><body>Bad gateway</body></html>"
+
+NAMED: dict[str, Fault] = {
+    "refuse": Refuse(),
+    "reset": Reset(),
+    "reset-body": Reset(after=1),
+    "truncate": Truncate(),
+    "bad-chunk": BadChunk(),
+    "blackhole": Blackhole(),
+    "drip": Drip(),
+    "status-429": Status(status=429, code="rate_limit_exceeded", retry_after=0.05),
+    "status-500": Status(status=500),
+    "status-503": Status(status=503),
+    "status-529": Status(status=529),
+    "malformed": Malformed(),
+    "html": Malformed(body=HTML, content_type="text/html"),
+    "bad-utf8": InvalidUtf8(),
+    "huge": Huge(),
+    "stream-error": StreamFault(),
+}
+"""Every fault once, as it usually looks."""
+
+
+def name_of(fault: Fault) -> str:
+    """How the server's counts call a fault: its name in `NAMED`, else that of its kind."""
+    if isinstance(fault, Status):
+        return f"status-{fault.status}"
+    if isinstance(fault, Reset):
+        return "reset" if fault.after is None else "reset-body"
+    if isinstance(fault, Malformed):
+        return "html" if fault.content_type.startswith("text/html") else "malformed"
+    return _NAMES.get(type(fault), type(fault).__name__.lower())
+
+
+_NAMES = {type(fault): name for name, fault in NAMED.items()}

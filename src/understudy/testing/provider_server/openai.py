@@ -1,29 +1,20 @@
-"""The OpenAI half of the server: chat completions, whole and streamed, and the list of models."""
+"""OpenAI's chat completions, whole and streamed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from understudy.messages.chat import (
-    AssistantMessage,
-    Message,
-    SystemMessage,
-    ToolCall,
-    ToolMessage,
-    UserMessage,
-    text_of,
-)
-from understudy.testing.provider_server.delivery import Delivery
-from understudy.testing.provider_server.faults import Fault, Status, StreamFault
-from understudy.testing.provider_server.http import Responder
-from understudy.testing.provider_server.records import RecordedRequest
-from understudy.testing.provider_server.script import Script, Turn, split, turn_of
+from understudy.messages.chat import SystemMessage, ToolCall, UserMessage
+from understudy.testing.provider_server.dialect import Asked, Conversation, Dialect, Reply
+from understudy.testing.provider_server.faults import StreamFault
+from understudy.testing.provider_server.limits import Refused
 
-_CHAT = ("POST", "/v1/chat/completions")
-_ROUTES = (_CHAT, ("GET", "/v1/models"))
+KINDS = {401: "invalid_request_error", 429: "rate_limit_exceeded"}
+"""The type of an error by its status, where the hundreds do not tell."""
+CODES = {401: "invalid_api_key", 404: "model_not_found"}
 
 
 class WireFunction(msgspec.Struct):
@@ -72,215 +63,173 @@ class ChatRequest(msgspec.Struct):
     max_completion_tokens: int | None = None
 
 
-class OpenAIProtocol:
-    """Answers requests in OpenAI's format.
+class OpenAIErrors(Dialect):
+    """What OpenAI's two protocols have in common: errors and limits."""
 
-    Args:
-        script: says what.
-        models: the names that exist; empty: any name does.
-        api_key: the only key that is let in; None: anybody is.
-    """
+    reserves_output = True
 
-    def __init__(self, script: Script, *, models: Sequence[str], api_key: str | None) -> None:
-        self._script = script
-        self._models = tuple(models)
-        self._api_key = api_key
+    def error(
+        self, status: int, message: str, kind: str = "", code: str | int | None = None
+    ) -> bytes:
+        """See `Dialect.error`."""
+        kind = (
+            kind
+            or KINDS.get(status)
+            or ("server_error" if status > 499 else "invalid_request_error")
+        )
+        code = code or CODES.get(status)
+        return msgspec.json.encode(
+            {"error": {"message": message, "type": kind, "param": None, "code": code}}
+        )
+
+    def stream_error(self, fault: StreamFault) -> bytes:
+        """See `Dialect.stream_error`."""
+        return event(self.error(500, fault.message, fault.type, fault.code))
+
+    def refused(self, refused: Refused) -> tuple[int, bytes]:
+        """See `Dialect.refused`."""
+        if refused.wait is None:
+            told = "You exceeded your current quota, please check your plan and billing details."
+            return 429, self.error(429, told, "insufficient_quota", "insufficient_quota")
+        told = (
+            f"Rate limit reached for {refused.name} per min: Limit {refused.limit}, Used "
+            f"{refused.used}, Requested {refused.asked}. Please try again in {refused.wait:.3f}s."
+        )
+        return 429, self.error(429, told, refused.name, "rate_limit_exceeded")
+
+
+class OpenAIDialect(OpenAIErrors):
+    """`POST /v1/chat/completions` (see `Dialect`)."""
+
+    def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(ChatRequest)
 
-    async def answer(
-        self, request: RecordedRequest, responder: Responder, pace: tuple[float, float | None]
-    ) -> bool:
-        """Answer a request of this protocol; False: it is none.
-
-        Args:
-            request: the request.
-            responder: where the answer goes.
-            pace: latency and tokens per second.
-        """
-        delivery = Delivery(
-            responder=responder,
-            latency=pace[0],
-            tokens_per_second=pace[1],
-            headers={"x-request-id": f"req_{request.number}"},
-        )
-        route = (request.method, request.path.partition("?")[0])
-        if route not in _ROUTES:
-            return False
-        if self._api_key is not None and request.headers.get("authorization") != (
-            f"Bearer {self._api_key}"
-        ):
-            told = "Incorrect API key provided."
-            await delivery.refuse(401, _error(told, "invalid_request_error", "invalid_api_key"), {})
-            return True
-        if route == _CHAT:
-            await self._chat(request, delivery)
-        else:
-            await self._list(delivery)
-        return True
-
-    async def _list(self, delivery: Delivery) -> None:
-        models = [{"id": name, "object": "model", "owned_by": "test"} for name in self._models]
-        body = msgspec.json.encode({"object": "list", "data": models})
-        await delivery.whole(body, 0, None)
-
-    async def _chat(self, request: RecordedRequest, delivery: Delivery) -> None:
-        try:
-            asked = self._decoder.decode(request.body)
-            messages = tuple(_neutral(asked.messages))
-        except (msgspec.DecodeError, ValueError) as error:
-            await delivery.refuse(400, _error(str(error), "invalid_request_error", None), {})
-            return
-        if self._models and asked.model not in self._models:
-            told = f"The model '{asked.model}' does not exist"
-            await delivery.refuse(404, _error(told, "invalid_request_error", "model_not_found"), {})
-            return
-        try:
-            answer, fault = await self._script.next(messages)
-            limits = (asked.max_completion_tokens, asked.max_tokens)
-            turn = turn_of(answer, min((n for n in limits if n is not None), default=None))
-        except Exception as error:  # noqa: BLE001 -- whatever a test's function raises is answered
-            await delivery.refuse(500, _error(str(error), "server_error", None), {})
-            return
-        if isinstance(fault, Status):
-            await _refuse(fault, delivery)
-            return
-        if not await delivery.instead(fault):
-            await self._deliver(_Reply(asked, messages, turn, request.number), fault, delivery)
-
-    async def _deliver(self, reply: _Reply, fault: Fault | None, delivery: Delivery) -> None:
-        if not reply.asked.stream:
-            await delivery.whole(reply.whole(), reply.output_tokens, fault)
-            return
-        failure = b""
-        if isinstance(fault, StreamFault):
-            failure = b"data: " + _error(fault.message, fault.type, fault.code) + b"\n\n"
-        await delivery.stream(
-            reply.pieces(), reply.end(), fault, content_type="text/event-stream", failure=failure
+    def read(self, body: bytes) -> Asked:
+        """See `Dialect.read`."""
+        asked = self._decoder.decode(body)
+        told = asked.stream_options
+        limit = asked.max_completion_tokens
+        return Asked(
+            model=asked.model,
+            messages=_neutral(asked.messages).done(),
+            stream=asked.stream,
+            max_tokens=asked.max_tokens if limit is None else limit,
+            usage=told is not None and told.include_usage,
         )
 
-
-class _Reply:
-    """One answer in OpenAI's format."""
-
-    def __init__(
-        self, asked: ChatRequest, messages: tuple[Message, ...], turn: Turn, number: int
-    ) -> None:
-        self.asked = asked
-        self._turn = turn
-        self._head = {"id": f"chatcmpl-{number}", "created": number, "model": asked.model}
-        self._prompt_tokens = sum(len(split(text_of(message))) for message in messages)
-        self.output_tokens = len(turn.pieces) + len(turn.calls)
-
-    @property
-    def _finish(self) -> str:
-        if self._turn.calls:
-            return "tool_calls"
-        return "length" if self._turn.cut else "stop"
-
-    @property
-    def _usage(self) -> dict[str, int]:
-        return {
-            "prompt_tokens": self._prompt_tokens,
-            "completion_tokens": self.output_tokens,
-            "total_tokens": self._prompt_tokens + self.output_tokens,
-        }
-
-    def whole(self) -> bytes:
+    def whole(self, reply: Reply) -> bytes:
+        """See `Dialect.whole`."""
+        turn = reply.turn
         message: dict[str, Any] = {  # Any: JSON
             "role": "assistant",
-            "content": self._turn.text or None,
+            "content": turn.text or None,
         }
-        if self._turn.calls:
-            message["tool_calls"] = [_call(call) for call in self._turn.calls]
-        choice = {"index": 0, "message": message, "finish_reason": self._finish}
+        if turn.calls:
+            message["tool_calls"] = [_call(call) for call in turn.calls]
+        choice = {"index": 0, "message": message, "finish_reason": _finish(reply)}
         return msgspec.json.encode(
-            self._head | {"object": "chat.completion", "choices": [choice], "usage": self._usage}
+            {**_head(reply, "chat.completion"), "choices": [choice], "usage": _usage(reply)}
         )
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self, reply: Reply) -> Iterator[bytes]:
         """The role travels with the first piece: it is no token and no step of a fault's count."""
-        begin = self._chunk({"role": "assistant", "content": ""})
-        for piece in self._turn.pieces:
-            yield begin + self._chunk({"content": piece})
+        begin = _chunk(reply, {"role": "assistant", "content": ""})
+        for piece in reply.turn.pieces:
+            yield begin + _chunk(reply, {"content": piece})
             begin = b""
         if begin:
             yield begin
-        for index, call in enumerate(self._turn.calls):
+        for index, call in enumerate(reply.turn.calls):
             whole = _call(call)
             arguments = whole["function"]["arguments"]
             whole["function"]["arguments"] = ""
-            yield self._chunk({"tool_calls": [{"index": index, **whole}]})
-            for part in (arguments[: len(arguments) // 2], arguments[len(arguments) // 2 :]):
-                yield self._chunk(
-                    {"tool_calls": [{"index": index, "function": {"arguments": part}}]}
-                )
+            yield _chunk(reply, {"tool_calls": [{"index": index, **whole}]})
+            for part in halves(arguments):
+                fragment = {"index": index, "function": {"arguments": part}}
+                yield _chunk(reply, {"tool_calls": [fragment]})
 
-    def end(self) -> Iterator[bytes]:
-        yield self._chunk({}, self._finish)
-        if self.asked.stream_options and self.asked.stream_options.include_usage:
-            yield self._event({"choices": [], "usage": self._usage})
+    def end(self, reply: Reply) -> Iterator[bytes]:
+        """See `Dialect.end`."""
+        yield _chunk(reply, {}, _finish(reply))
+        if reply.asked.usage:
+            yield _event(reply, {"choices": [], "usage": _usage(reply)})
         yield b"data: [DONE]\n\n"
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:  # Any: JSON
-        return self._event({"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
-    def _event(self, fields: dict[str, Any]) -> bytes:  # Any: JSON
-        body = self._head | {"object": "chat.completion.chunk"} | fields
-        return b"data: " + msgspec.json.encode(body) + b"\n\n"
+def event(payload: bytes) -> bytes:
+    """A server-sent event without a name."""
+    return b"data: %b\n\n" % payload
 
 
-def _call(call: ToolCall) -> dict[str, Any]:  # Any: JSON
-    arguments = msgspec.json.encode(call.arguments).decode()
+def halves(text: str) -> tuple[str, str]:
+    """Arguments come in fragments."""
+    return text[: len(text) // 2], text[len(text) // 2 :]
+
+
+def arguments_of(call: ToolCall) -> str:
+    """The arguments as the JSON text that OpenAI's protocols carry."""
+    return msgspec.json.encode(call.arguments).decode()
+
+
+def _finish(reply: Reply) -> str:
+    if reply.turn.calls:
+        return "tool_calls"
+    return "length" if reply.turn.cut else "stop"
+
+
+def _usage(reply: Reply) -> dict[str, int]:
     return {
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": arguments},
+        "prompt_tokens": reply.input_tokens,
+        "completion_tokens": reply.output_tokens,
+        "total_tokens": reply.input_tokens + reply.output_tokens,
     }
 
 
-def _error(message: str, kind: str, code: str | int | None) -> bytes:
-    return msgspec.json.encode(
-        {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    )
+def _head(reply: Reply, kind: str) -> dict[str, Any]:  # Any: JSON
+    return {
+        "id": f"chatcmpl-{reply.number}",
+        "created": reply.number,
+        "model": reply.asked.model,
+        "object": kind,
+    }
 
 
-async def _refuse(fault: Status, delivery: Delivery) -> None:
-    headers = dict(fault.headers)
-    if fault.retry_after is not None:
-        headers["retry-after"] = f"{fault.retry_after:g}"
-    body = _error(fault.message, fault.type, fault.code or None)
-    await delivery.refuse(fault.status, body, headers)
+def _chunk(reply: Reply, delta: dict[str, Any], finish: str | None = None) -> bytes:  # Any: JSON
+    return _event(reply, {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
 
-def _neutral(messages: list[WireMessage]) -> Iterator[Message]:
-    names: dict[str, str] = {}
+def _event(reply: Reply, fields: dict[str, Any]) -> bytes:  # Any: JSON
+    return event(msgspec.json.encode({**_head(reply, "chat.completion.chunk"), **fields}))
+
+
+def _call(call: ToolCall) -> dict[str, Any]:  # Any: JSON
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": arguments_of(call)},
+    }
+
+
+def _neutral(messages: list[WireMessage]) -> Conversation:
+    said = Conversation()
     for message in messages:
         content = message.content or ""
         if isinstance(content, list):
             content = "".join(part.text for part in content)
         match message.role:
             case "system" | "developer":
-                yield SystemMessage(content=content)
+                said.say(SystemMessage(content=content))
             case "user":
-                yield UserMessage(content=content)
+                said.say(UserMessage(content=content))
             case "assistant":
-                calls = tuple(
-                    ToolCall(
-                        id=call.id,
-                        name=call.function.name,
-                        arguments=msgspec.json.decode(call.function.arguments or b"{}"),
-                    )
-                    for call in message.tool_calls or ()
-                )
-                names |= {call.id: call.name for call in calls}
-                yield AssistantMessage(content=content, tool_calls=calls)
-            case "tool" if message.tool_call_id in names:
-                yield ToolMessage(
-                    call_id=message.tool_call_id,
-                    name=names[message.tool_call_id],
-                    content=content,
-                )
+                said.answered(content, [_neutral_call(call) for call in message.tool_calls or ()])
             case "tool":
-                raise ValueError("a tool message must follow the tool call that it answers")
+                said.result(message.tool_call_id or "", content)
             case role:
                 raise ValueError(f"no such role: {role!r}")
+    return said
+
+
+def _neutral_call(call: WireCall) -> ToolCall:
+    arguments = msgspec.json.decode(call.function.arguments or b"{}")
+    return ToolCall(id=call.id, name=call.function.name, arguments=arguments)

@@ -1,12 +1,12 @@
-"""`ProviderServer`: a real HTTP server on loopback that plays a model provider.
+"""`ProviderServer`: a real HTTP server on loopback that plays model providers.
 
 Purpose: test what talks to providers against sockets, without a provider and without mocking a
-client: latency, pace, keep-alive, faults and disconnects are real.
+client: latency, pace, keep-alive, limits, faults and disconnects are real.
 
 Guarantees: `with` runs it on a daemon thread with an event loop of its own; `async with` on the
-running loop. Port 0, loopback only, no dependency. Both forms stop it: open connections are reset,
-and the thread has ended when `with` is left. `requests` and `connections` may be read from any
-thread.
+running loop. Port 0 unless another is asked for, loopback only, no dependency. Both forms stop it:
+open connections are reset, and the thread has ended when `with` is left. `requests`, `connections`
+and `stats` may be read from any thread.
 
 Assumptions: it is for tests and benchmarks; it trusts its clients.
 """
@@ -15,28 +15,44 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Self
 
-from understudy.testing.provider_server.faults import Fault
-from understudy.testing.provider_server.http import Responder, ServerConnection
-from understudy.testing.provider_server.openai import OpenAIProtocol
-from understudy.testing.provider_server.records import Connections, RecordedRequest
-from understudy.testing.provider_server.script import Answers, Script
+import msgspec
+
+from understudy.messages.errors import ConfigError
+from understudy.testing.provider_server.exchange import Behaviour, Latency
+from understudy.testing.provider_server.http import ServerConnection, head_of
+from understudy.testing.provider_server.limits import Buckets, Limits
+from understudy.testing.provider_server.listener import Listener
+from understudy.testing.provider_server.records import Connections, RecordedRequest, ServerStats
+from understudy.testing.provider_server.script import Answers, Faults, Script
+from understudy.testing.provider_server.service import PROTOCOLS, Service
+
+STATS_PATH = "/understudy/stats"
 
 
 class ProviderServer:
-    """A provider on loopback, speaking OpenAI's chat completions.
+    """A provider on loopback, speaking OpenAI's, Anthropic's and Ollama's protocols at one port.
 
     Args:
-        answers: a list (one a request: texts, `ToolCall`s, lists of them, faults), a function of
-            the conversation, or None: the last user message behind `echo: `.
-        faults: befall the first requests, in order; None leaves a request alone.
-        latency: seconds from a request to the first byte of its answer.
+        answers: one text for every request; a list (one a request: texts, `call(...)`s, lists of
+            them, faults, exceptions); a function of the conversation; or None: the last user
+            message behind `echo: `.
+        faults: befall the first requests, in order (None leaves a request alone), or a `FaultMix`.
+            A model called `fault-NAME` has that fault of `NAMED` in any case.
+        latency: seconds from a request to the first byte of its answer, or a function that draws
+            them from a `random.Random`.
         tokens_per_second: pace of the answer; a token is a word. None: at once.
+        limits: what the account may use; None: everything.
         models: the names that exist; empty: every name does.
         api_key: the only key that is let in; None: anybody is.
+        protocols: those that are spoken.
+        record: keep every request in `requests`; switch it off for millions of them.
+        seed: of the random latencies.
+        port: 0 picks a free one.
 
     Attributes:
         requests: every request, in the order they came.
@@ -46,41 +62,75 @@ class ProviderServer:
         self,
         answers: Answers = None,
         *,
-        faults: Sequence[Fault | None] = (),
-        latency: float = 0.0,
+        faults: Faults = (),
+        latency: Latency = 0.0,
         tokens_per_second: float | None = None,
+        limits: Limits | None = None,
         models: Sequence[str] = (),
         api_key: str | None = None,
+        protocols: Sequence[str] = PROTOCOLS,
+        record: bool = True,
+        seed: int = 0,
+        port: int = 0,
     ) -> None:
+        _check(latency, tokens_per_second, protocols)
         self.requests: list[RecordedRequest] = []
-        self._protocol = OpenAIProtocol(Script(answers, faults), models=models, api_key=api_key)
-        self._pace = (latency, tokens_per_second)
+        self._record = record
+        self._limits = limits
+        self._how = Behaviour(
+            script=Script(answers, faults),
+            latency=latency,
+            tokens_per_second=tokens_per_second,
+            models=tuple(models),
+            api_key=api_key,
+            refuse=self._refuse,
+            seed=seed,
+        )
+        self._service = Service(self._how, tuple(protocols))
         self._open: set[ServerConnection] = set()
-        self._accepted = 0
+        self._counts = {"accepted": 0, "peak": 0, "requests": 0}
+        self._outcomes = {"answered": 0, "failed": 0, "disconnected": 0}
+        self._left: deque[float] = deque(maxlen=1000)
         self._changed = threading.Condition()
+        self._blocked = 0
         self._watchers: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._accept, port)
         self._stopping: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._port = 0
+
+    # -- what it is and what it saw ----------------------------------------------------------------
 
     @property
     def base_url(self) -> str:
-        """What a client takes as `base_url`; known once the server runs."""
+        """What a client of OpenAI's protocols takes as `base_url`; known once the server runs."""
         return f"{self.url}/v1"
 
     @property
     def url(self) -> str:
-        """Scheme, host and port."""
-        if not self._port:
+        """Scheme, host and port: the `base_url` of Anthropic's and Ollama's clients."""
+        if not self._listener.port:
             raise RuntimeError("no address yet: enter the server with `with` or `async with`")
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._listener.port}"
 
     @property
     def connections(self) -> Connections:
-        """Connections open now, and accepted so far."""
-        return Connections(open=len(self._open), total=self._accepted)
+        """Connections open now, at most so far, and accepted so far."""
+        return Connections(
+            open=len(self._open), peak=self._counts["peak"], total=self._counts["accepted"]
+        )
+
+    @property
+    def stats(self) -> ServerStats:
+        """Everything that was counted; also `GET /understudy/stats`, as JSON."""
+        return ServerStats(
+            requests=self._counts["requests"],
+            limited=self._how.limited,
+            faults=dict(self._how.faults),
+            connections=self.connections,
+            disconnects=tuple(self._left),
+            **self._outcomes,
+        )
 
     def until(self, predicate: Callable[[ProviderServer], bool], timeout: float = 5.0) -> None:
         """Block until the predicate holds; it is asked after every change.
@@ -89,8 +139,12 @@ class ProviderServer:
             TimeoutError: it did not within `timeout` seconds.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: predicate(self), timeout):
-                raise TimeoutError(self._report())
+            self._blocked += 1
+            try:
+                if not self._changed.wait_for(lambda: predicate(self), timeout):
+                    raise TimeoutError(self._report())
+            finally:
+                self._blocked -= 1
 
     async def auntil(
         self, predicate: Callable[[ProviderServer], bool], timeout: float = 5.0
@@ -108,15 +162,21 @@ class ProviderServer:
         finally:
             self._watchers.remove(watcher)
 
+    # -- its life ----------------------------------------------------------------------------------
+
     def __enter__(self) -> Self:
         ready = threading.Event()
+        failed: list[BaseException] = []
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(ready)),
+            target=lambda: asyncio.run(self._main(ready, failed)),
             name="understudy-provider-server",
             daemon=True,
         )
         self._thread.start()
         ready.wait()
+        if failed:
+            self._thread.join()
+            raise failed[0]
         return self
 
     def __exit__(
@@ -131,8 +191,9 @@ class ProviderServer:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._server = await self._loop.create_server(self._accept, "127.0.0.1", 0, backlog=4096)
-        self._port = self._server.sockets[0].getsockname()[1]
+        await self._listener.start()
+        if self._limits is not None:
+            self._how.buckets = Buckets(self._limits, self._loop.time())
         return self
 
     async def __aexit__(
@@ -141,72 +202,87 @@ class ProviderServer:
         exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
-        if self._server is None:
-            return
-        self._server.close()
+        self._listener.close()
         for connection in tuple(self._open):
             connection.reset()
         await self.auntil(lambda server: not server.connections.open)
-        await self._server.wait_closed()
+        await self._listener.closed()
 
-    async def _main(self, ready: threading.Event) -> None:
+    async def _main(self, ready: threading.Event, failed: list[BaseException]) -> None:
         self._stopping = asyncio.Event()
         try:
             await self.__aenter__()
+        except OSError as error:
+            failed.append(error)
+            return
         finally:
             ready.set()
         await self._stopping.wait()
         await self.__aexit__()
 
-    def _accept(self) -> ServerConnection:
-        self._accepted += 1
-        return ServerConnection(
-            number=self._accepted,
-            handler=self._answer,
-            received=self._record,
-            changed=self._note,
-        )
+    def _refuse(self, seconds: float) -> None:
+        self._listener.pause(seconds)
 
-    def _record(
-        self,
-        connection: ServerConnection,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-    ) -> RecordedRequest:
+    # -- its connections (see `Host`) --------------------------------------------------------------
+
+    def _accept(self) -> ServerConnection:
+        self._counts["accepted"] += 1
+        return ServerConnection(self, self._counts["accepted"])
+
+    def connected(self, connection: ServerConnection) -> None:
+        """See `Host`."""
+        self._open.add(connection)
+        self._counts["peak"] = max(self._counts["peak"], len(self._open))
+        self._wake()
+
+    def disconnected(self, connection: ServerConnection) -> None:
+        """See `Host`."""
+        self._open.discard(connection)
+        self._wake()
+
+    def received(self, connection: ServerConnection, head: bytes, body: bytes) -> RecordedRequest:
+        """See `Host`."""
+        self._counts["requests"] += 1
         request = RecordedRequest(
-            number=len(self.requests) + 1,
+            number=self._counts["requests"],
             connection=connection.number,
-            method=method,
-            path=path,
-            headers=headers,
+            head=head,
             body=body,
             arrived=asyncio.get_running_loop().time(),
         )
-        self.requests.append(request)
-        self._wake()
+        if self._record:
+            self.requests.append(request)
+            self._wake()
         return request
 
-    async def _answer(self, request: RecordedRequest, responder: Responder) -> None:
-        if not await self._protocol.answer(request, responder, self._pace):
-            await responder.whole(
-                404,
-                b'{"error": {"message": "no such path", "type": "invalid_request_error"}}',
-                content_type="application/json",
-                headers={},
-            )
+    def handle(
+        self, request: RecordedRequest, connection: ServerConnection
+    ) -> Coroutine[None, None, None] | None:
+        """See `Host`."""
+        if request.path == STATS_PATH:
+            self._tell(connection)
+            return None
+        return self._service.handle(request, connection)
 
-    def _note(self, connection: ServerConnection) -> None:
-        if connection.is_open:
-            self._open.add(connection)
-        else:
-            self._open.discard(connection)
+    def ended(self, request: RecordedRequest, outcome: str) -> None:
+        """See `Host`."""
+        request.outcome = outcome
+        request.ended = asyncio.get_running_loop().time()
+        self._outcomes[outcome] += 1
+        if outcome == "disconnected":
+            self._left.append(request.ended)
         self._wake()
 
+    def _tell(self, connection: ServerConnection) -> None:
+        body = msgspec.json.encode(self.stats)
+        head = head_of(200, len(body), content_type="application/json")
+        connection.send(head + body)
+        connection.complete = True
+
     def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        if self._blocked:
+            with self._changed:
+                self._changed.notify_all()
         for loop, event in tuple(self._watchers):
             if loop is self._loop:
                 event.set()
@@ -215,3 +291,15 @@ class ProviderServer:
 
     def _report(self) -> str:
         return f"not within the time; {self.connections}, {self.requests[-3:]}"
+
+
+def _check(latency: Latency, tokens_per_second: float | None, protocols: Sequence[str]) -> None:
+    if not callable(latency) and latency < 0:
+        raise ConfigError(f"ProviderServer(latency={latency}): 0 or more seconds")
+    if tokens_per_second is not None and tokens_per_second <= 0:
+        told = "more than 0, or None for no pace"
+        raise ConfigError(f"ProviderServer(tokens_per_second={tokens_per_second}): {told}")
+    unknown = [name for name in protocols if name not in PROTOCOLS]
+    if unknown or not protocols:
+        known = ", ".join(PROTOCOLS)
+        raise ConfigError(f"ProviderServer(protocols={list(protocols)}): choose from {known}")
