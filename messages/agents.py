@@ -7,23 +7,27 @@ field that does not).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 
 import msgspec
 
 from understudy.messages.chat import Message, Usage
+from understudy.messages.functions import FunctionRef
 from understudy.messages.models import FinishReason
 from understudy.messages.secrets import Secret
+from understudy.messages.types import TypeRef
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
     Model = Any  # Any: "provider:model", or a model object of this process (FakeModel)
     ApiKey = str | Secret | None
+    Output = Any  # Any: a type, in whatever spelling; None for text
 else:
     # What may come off the wire: a name and a reference, never an object or a key.
     Model = str | None
     ApiKey = str | None
+    Output = FunctionRef | TypeRef | None
 
 
 class NamedModel(msgspec.Struct, frozen=True):
@@ -38,6 +42,8 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
     Attributes:
         name: shown in paths and events; defaults to a digest of the spec.
         instructions: the system message.
+        output: the type of the answer (None: text): a Struct, dataclass, TypedDict, pydantic model,
+            a list or union of them, a Literal, a scalar.
         temperature: not sent when None; 0.0 is sent.
         max_tokens: bound on each answer.
         timeout: seconds for a whole run (600 when None).
@@ -48,6 +54,7 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
 
     name: str | None = None
     instructions: str | None = None
+    output: Output = None
     temperature: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
@@ -56,6 +63,21 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
     base_url: str | None = None
     api_key: ApiKey = None
     extra: dict[str, Any] = {}  # Any: JSON values of the provider's own
+
+
+class AgentOptions(TypedDict, total=False):
+    """The fields of `AgentSpec` that are given by name, for type checkers; a test keeps it so."""
+
+    name: str | None
+    instructions: str | None
+    temperature: float | None
+    max_tokens: int | None
+    stop: tuple[str, ...]
+    seed: int | None
+    timeout: float | None
+    base_url: str | None
+    api_key: ApiKey
+    extra: dict[str, Any]  # Any: JSON values of the provider's own
 
 
 class RunAgent(msgspec.Struct, frozen=True, kw_only=True):

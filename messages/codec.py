@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, get_origin, overload
 
 import msgspec
 
@@ -29,6 +29,7 @@ from understudy.messages.errors import CodecError, ErrorInfo, from_wire, to_wire
 from understudy.messages.functions import FunctionRef, function_path
 from understudy.messages.secrets import Secret
 from understudy.messages.specs import refuse_local
+from understudy.messages.types import type_ref
 
 MAX_SIZE = 1024 * 1024
 """Bytes of one message between processes, unless the caller says otherwise."""
@@ -143,6 +144,8 @@ def _enc_hook(value: object) -> object:
         raise CodecError("a Secret is never encoded; pass 'env:NAME' and let the receiver read it")
     if isinstance(value, _FUNCTIONS):
         return FunctionRef(function_path(value))
+    if get_origin(value) is not None:  # list[City], City | None: the output= of an agent
+        return type_ref(value)
     raise CodecError(
         f"{type(value).__module__}.{type(value).__qualname__} cannot be encoded; "
         "send plain data or a msgspec.Struct"

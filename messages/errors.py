@@ -144,7 +144,10 @@ class ResponseError(ModelError):
 
 
 class OutputError(ModelError):
-    """The answer was not of the `output=` type, twice."""
+    """The answer was not of the `output=` type, twice; `partial` is the text of the last one."""
+
+    problem: str | None = None
+    """What was wrong with it."""
 
 
 class StreamBrokenError(ModelError):

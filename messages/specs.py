@@ -8,7 +8,7 @@ specs and names the step or the agent that holds what no other process could use
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,7 +16,11 @@ from understudy.messages.agents import AgentSpec, RunAgent
 from understudy.messages.errors import CodecError, ConfigError
 from understudy.messages.functions import FunctionRef, function_path, load_function
 from understudy.messages.secrets import Secret
+from understudy.messages.types import TypeRef, load_type, type_ref
 from understudy.messages.workflows import RunStep, RunWorkflow, StepSpec, WorkflowSpec
+
+S = TypeVar("S", AgentSpec, WorkflowSpec)
+A = TypeVar("A", bound=AgentSpec)
 
 
 def refuse_local(value: object) -> None:
@@ -44,35 +48,58 @@ def refuse_local(value: object) -> None:
 
 
 def load_functions(
-    spec: WorkflowSpec,
+    spec: S,
     load: Callable[[str], Callable[..., Any]] = load_function,  # Any: functions take what they like
-) -> WorkflowSpec:
-    """The spec with every `FunctionRef` replaced by its function, nested workflows included.
+) -> S:
+    """The spec with every function and every type that it names by path, nested specs included.
 
     Args:
         spec: what `decode` gave.
-        load: finds a function by its path; pass one that looks into a table to allow only those.
+        load: finds a function or a class by its path; pass one that looks into a table to allow
+            only those.
 
     Raises:
-        ConfigError: names the path that leads nowhere, and the step it belongs to.
+        ConfigError: names the path that leads nowhere, and the step or agent it belongs to.
     """
-    steps = []
-    for step in spec.steps:
-        match step.target:
-            case FunctionRef(path):
-                try:
-                    function = load(path)
-                except ConfigError as error:
-                    where = f"workflow {spec.name!r}, step {step.name!r}: "
-                    raise ConfigError(where + error.message) from error
-                steps.append(msgspec.structs.replace(step, target=function))
-            case WorkflowSpec():
-                steps.append(
-                    msgspec.structs.replace(step, target=load_functions(step.target, load))
-                )
-            case _:
-                steps.append(step)
-    return msgspec.structs.replace(spec, steps=tuple(steps))
+    if isinstance(spec, AgentSpec):
+        return _loaded(spec, load, "")
+    steps = tuple(_loaded_step(spec.name, step, load) for step in spec.steps)
+    return msgspec.structs.replace(spec, steps=steps)
+
+
+def _loaded_step(
+    workflow: str,
+    step: StepSpec,
+    load: Callable[[str], Callable[..., Any]],  # Any: functions take what they like
+) -> StepSpec:
+    where = f"workflow {workflow!r}, step {step.name!r}: "
+    target: Any = step.target  # Any: whatever a step may do
+    match target:
+        case FunctionRef(path):
+            try:
+                target = load(path)
+            except ConfigError as error:
+                raise ConfigError(where + error.message) from error
+        case WorkflowSpec():
+            target = load_functions(target, load)
+        case AgentSpec():
+            target = _loaded(target, load, where)
+        case _:
+            return step
+    return msgspec.structs.replace(step, target=target)
+
+
+def _loaded(
+    spec: A,
+    load: Callable[[str], Callable[..., Any]],  # Any: functions take what they like
+    where: str,
+) -> A:
+    if not isinstance(spec.output, (FunctionRef, TypeRef)):
+        return spec
+    try:
+        return msgspec.structs.replace(spec, output=load_type(spec.output, load))
+    except ConfigError as error:
+        raise ConfigError(f"{where}{_name(spec)}, output=: {error.message}") from error
 
 
 def _refuse_target(target: object, where: str) -> None:
@@ -99,14 +126,25 @@ def _refuse_target(target: object, where: str) -> None:
 
 
 def _refuse_agent(spec: AgentSpec, where: str) -> None:
-    name = f"agent {spec.name!r}" if spec.name else "an agent without a name"
+    name = _name(spec)
     if spec.model is not None and not isinstance(spec.model, str):
         raise ConfigError(
             f"{where}{name} has an object of type {type(spec.model).__name__} as its model; "
             "only 'provider:model' can be encoded"
         )
+    if spec.output is not None and not isinstance(spec.output, (FunctionRef, TypeRef)):
+        try:
+            type_ref(spec.output)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{where}{name} has an output= that stays here: {error.message}"
+            ) from error
     if isinstance(spec.api_key, Secret):
         raise CodecError(
             f"{where}{name} has a Secret as its api_key, which is never encoded; "
             "pass 'env:NAME' and let the receiver read it"
         )
+
+
+def _name(spec: AgentSpec) -> str:
+    return f"agent {spec.name!r}" if spec.name else "an agent without a name"

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from understudy.actors.agents.ports import Models, Sampling, ServedModel, Sink
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.ref import Ref
 from understudy.messages.agents import AgentSpec, Result, RunAgent
-from understudy.messages.chat import AssistantMessage, Message, SystemMessage, UserMessage
+from understudy.messages.chat import Message, SystemMessage, UserMessage
 from understudy.messages.chunks import AgentFinished, AgentStarted
 from understudy.messages.envelope import Origin
 from understudy.messages.errors import ContentFilterError, ResponseError, UnderstudyError
 from understudy.messages.models import Complete, CompleteStream, Completion
+
+if TYPE_CHECKING:
+    from understudy.actors.agents.output import OutputPlan, Shaped
 
 
 class AgentActor(Actor):
@@ -47,13 +52,33 @@ class AgentActor(Actor):
         spec = message.spec
         served = self._models.find(spec)
         prompt = UserMessage(content=message.prompt)
+        plan = None if spec.output is None or spec.output is str else _plan(spec)
         request = _request(spec, self._models.defaults, served.model, message.history, prompt)
+        if plan is not None:
+            request = replace(request, output=plan.request)
         if message.sink is None:
             completion: Completion = await served.ref.request(request)
         else:
             completion = await self._streamed(message, served, request)
         _check(completion, served.provider, served.model)
-        return _result(message, prompt, completion, now() - begin)
+        if plan is None:
+            answer = completion.message
+            return _result(message, (prompt, answer), answer.content, completion, now() - begin)
+        made = await self._shaped(plan, served, request, completion)
+        said = (prompt, *made.said)
+        return _result(message, said, made.value, made.completion, now() - begin)
+
+    async def _shaped(
+        self, plan: OutputPlan, served: ServedModel, request: Complete, completion: Completion
+    ) -> Shaped:
+        from understudy.actors.agents.output import shaped
+
+        async def ask(again: Complete) -> Completion:
+            second: Completion = await served.ref.request(again)
+            _check(second, served.provider, served.model)
+            return second
+
+        return await shaped(plan, request, completion, ask)
 
     async def _streamed(
         self, message: RunAgent, served: ServedModel, request: Complete
@@ -113,17 +138,26 @@ def _check(completion: Completion, provider: str, model: str) -> None:
         raise ResponseError(msg, **facts)
 
 
+def _plan(spec: AgentSpec) -> OutputPlan:
+    from understudy.actors.agents.output import output_plan
+
+    return output_plan(spec.output, spec.name)
+
+
 def _result(
-    message: RunAgent, prompt: UserMessage, completion: Completion, duration: float
+    message: RunAgent,
+    said: tuple[Message, ...],
+    output: Any,  # Any: the output's type
+    completion: Completion,
+    duration: float,
 ) -> Result[Any]:  # Any: the output's type
     origin = _origin()
-    answer: AssistantMessage = completion.message
     first = None if message.sink is None else message.sink.first_at
     return Result(
-        output=answer.content,
-        text=answer.content,
-        messages=(*message.history, prompt, answer),
-        new_messages=(prompt, answer),
+        output=output,
+        text=completion.message.content,
+        messages=(*message.history, *said),
+        new_messages=said,
         usage=completion.usage,
         duration=duration,
         time_to_first_token=first,

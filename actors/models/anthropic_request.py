@@ -13,7 +13,15 @@ from typing import Any
 
 import msgspec
 
-from understudy.actors.models.wire import JsonObject, base64_of, declared, merged, shape
+from understudy.actors.models.families import ANTHROPIC_WITHOUT_SCHEMAS
+from understudy.actors.models.wire import (
+    JsonObject,
+    base64_of,
+    declared,
+    in_words,
+    merged,
+    shape,
+)
 from understudy.messages.chat import (
     AssistantMessage,
     Message,
@@ -23,7 +31,7 @@ from understudy.messages.chat import (
     ToolMessage,
     UserMessage,
 )
-from understudy.messages.models import Complete, ToolDeclaration
+from understudy.messages.models import Complete, OutputSchema, ToolDeclaration
 
 NAME = "anthropic"
 _OURS = ("model", "messages", "stream")
@@ -38,6 +46,9 @@ def request_body(request: Complete, *, stream: bool) -> JsonObject:
     Raises:
         ConfigError: `extra` sets a field that belongs to the request itself.
     """
+    schema = None if request.output is None else _schema(request.output, request.model)
+    if schema is None:
+        request = in_words(request)
     body: JsonObject = {
         "model": request.model,
         "max_tokens": max_tokens(request),
@@ -56,12 +67,17 @@ def request_body(request: Complete, *, stream: bool) -> JsonObject:
         body["tools"] = [_tool(tool) for tool in request.tools]
         if request.tool_choice is not None:
             body["tool_choice"] = {"type": _CHOICES[request.tool_choice]}
-    if request.output is not None:
-        schema, _ = shape(request.output)
+    if schema is not None:
         body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     if stream:
         body["stream"] = True
     return merged(body, request.extra, _OURS)
+
+
+def _schema(output: OutputSchema, model: str) -> JsonObject | None:
+    """The schema to enforce; None where the model cannot, or the schema is not one that can be."""
+    schema, enforced = shape(output)
+    return schema if enforced and not ANTHROPIC_WITHOUT_SCHEMAS.has(model) else None
 
 
 def max_tokens(request: Complete) -> int:

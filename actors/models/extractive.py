@@ -61,7 +61,7 @@ class LocalModel:
         """Summarise the last user message.
 
         Raises:
-            BadRequestError: another model than `extractive`, or nothing to summarise.
+            BadRequestError: another model than `extractive`, an `output=`, or nothing to summarise.
         """
         summary = await self._summarise(request, timeout)
         return self._completion(request, summary)
@@ -81,6 +81,12 @@ class LocalModel:
     async def _summarise(self, request: Complete, timeout: float | None) -> ExtractiveSummary:
         if request.model != MODEL:
             msg = f"local has no model {request.model!r}; there is local:{MODEL}"
+            raise BadRequestError(msg, provider=NAME, model=request.model)
+        if request.output is not None:
+            msg = (
+                f"local:{MODEL} quotes sentences and writes no JSON: an agent with output= needs "
+                "another model"
+            )
             raise BadRequestError(msg, provider=NAME, model=request.model)
         text = next(
             (text_of(m) for m in reversed(request.messages) if isinstance(m, UserMessage)), ""

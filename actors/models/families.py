@@ -57,6 +57,26 @@ ANTHROPIC_NEWER = Family(
 )
 OLLAMA = Family(name="Ollama", rejects=frozenset({"tool_choice"}))
 
+# `output` is no field of any body: who rejects it is told the shape of its answer in words.
+OPENAI_WITHOUT_SCHEMAS = Family(
+    name="models of OpenAI before gpt-4o-2024-08-06",
+    models=r"(?:^|/)(?:gpt-3|gpt-4(?:$|-(?!\d\d\b|o))|gpt-4o-2024-05|chatgpt|o1-(?:mini|preview))",
+    rejects=frozenset({"output"}),
+)
+ANTHROPIC_WITHOUT_SCHEMAS = Family(
+    name="Anthropic's models before 4.5",
+    models=(
+        r"claude-(?:[1-3](?!\d)|instant|v\d|(?:opus|sonnet)-4(?:-[01])?(?:$|[-@]\d{8}|-latest))"
+    ),
+    rejects=frozenset({"output"}),
+)
+GEMINI_WITHOUT_SCHEMAS = Family(
+    name="Gemini before 2.5", models=r"gemini-(?:1|2\.0)", rejects=frozenset({"output"})
+)
+GEMINI_EITHER = Family(
+    name="Gemini before 3", models=r"gemini-[12](?!\d)", rejects=frozenset({"output beside tools"})
+)
+
 
 def rejected(families: Iterable[Family], model: str, names: Iterable[str]) -> dict[str, str]:
     """Which of the fields a model does not take, each with the name of the family that says so."""

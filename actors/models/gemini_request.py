@@ -15,7 +15,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from understudy.actors.models.wire import JsonObject, base64_of, declared, merged, shape
+from understudy.actors.models.families import GEMINI_EITHER, GEMINI_WITHOUT_SCHEMAS
+from understudy.actors.models.wire import (
+    JsonObject,
+    base64_of,
+    declared,
+    in_words,
+    merged,
+    shape,
+)
 from understudy.messages.chat import (
     AssistantMessage,
     Message,
@@ -53,6 +61,8 @@ def request_body(request: Complete) -> JsonObject:
     Raises:
         ConfigError: `extra` sets a field that belongs to the request itself.
     """
+    if not _enforces(request):
+        request = in_words(request)
     body: JsonObject = {"contents": _contents(request)}
     system = [m.content for m in request.messages if isinstance(m, SystemMessage)]
     if system:
@@ -79,6 +89,12 @@ def embed_body(request: Embed, texts: Sequence[str], resource: str) -> JsonObjec
     }
 
 
+def _enforces(request: Complete) -> bool:
+    """Whether the model takes a schema; older ones take none, or none beside tools."""
+    either = bool(request.tools) and GEMINI_EITHER.has(request.model)
+    return not either and not GEMINI_WITHOUT_SCHEMAS.has(request.model)
+
+
 def _config(request: Complete) -> JsonObject:
     options = {
         "temperature": request.temperature,
@@ -87,7 +103,7 @@ def _config(request: Complete) -> JsonObject:
         "seed": request.seed,
     }
     config: JsonObject = {name: value for name, value in options.items() if value is not None}
-    if request.output is not None:
+    if request.output is not None and _enforces(request):
         config["responseMimeType"] = "application/json"
         config["responseJsonSchema"] = shape(request.output)[0]
     return config

@@ -17,7 +17,7 @@ from understudy.actors.models.http_provider import Ask
 from understudy.actors.models.ollama_assembly import OllamaAssembly, read_vectors
 from understudy.actors.models.openai_request import tool_body
 from understudy.actors.models.provider import ProviderSettings
-from understudy.actors.models.wire import JsonObject, base64_of, merged, shape
+from understudy.actors.models.wire import JsonObject, base64_of, in_words, merged, shape
 from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.chat import (
     AssistantMessage,
@@ -91,6 +91,7 @@ def request_body(request: Complete, *, stream: bool) -> JsonObject:
         ConfigError: `extra` sets a field that belongs to the request itself.
         BadRequestError: a picture is given by its address.
     """
+    request = in_words(request)  # a format binds the sampling and is not told to the model
     body: JsonObject = {
         "model": request.model,
         "messages": [_message(message, request.model) for message in request.messages],
@@ -109,7 +110,7 @@ def request_body(request: Complete, *, stream: bool) -> JsonObject:
         body["tools"] = [tool_body(tool, strict=False) for tool in request.tools]
         if request.tool_choice == "required":
             body["tool_choice"] = request.tool_choice
-    if request.output is not None:
+    if request.output is not None and not request.tools:  # which it would keep from being called
         body["format"] = shape(request.output)[0]
     return merged(body, request.extra, _OURS)
 

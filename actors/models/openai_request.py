@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from understudy.actors.models.profiles import Profile
+from understudy.actors.models.families import rejected
+from understudy.actors.models.profiles import Manner, Profile
 from understudy.actors.models.wire import (
     JsonObject,
     address_of,
     declared,
     encode,
+    in_words,
     merged,
     shape,
 )
@@ -40,6 +42,9 @@ def request_body(request: Complete, profile: Profile, *, stream: bool) -> JsonOb
     Raises:
         ConfigError: `extra` sets a field that belongs to the request itself.
     """
+    manner = _manner(request, profile)
+    if manner != "json_schema":
+        request = in_words(request)
     body: JsonObject = {
         "model": request.model,
         "messages": [_message(message, profile) for message in _conversation(request, profile)],
@@ -59,7 +64,7 @@ def request_body(request: Complete, profile: Profile, *, stream: bool) -> JsonOb
             understood = request.tool_choice in profile.choices
             body["tool_choice"] = request.tool_choice if understood else "auto"
     if request.output is not None:
-        body["response_format"] = _format(request.output, profile)
+        body |= _format(request.output, manner)
     if stream:
         body["stream"] = True
         if profile.stream_usage:
@@ -90,23 +95,28 @@ def tool_body(tool: ToolDeclaration, *, strict: bool) -> JsonObject:
     return {"type": "function", "function": function}
 
 
-def _format(output: OutputSchema, profile: Profile) -> JsonObject:
-    if profile.output == "json_object":
-        return {"type": "json_object"}
+def _manner(request: Complete, profile: Profile) -> Manner:
+    """How this model is told the shape of its answer; see `Profile.output`."""
+    if rejected(profile.families, request.model, ("output",)):
+        return "words"
+    return "words" if profile.output == "grammar" and request.tools else profile.output
+
+
+def _format(output: OutputSchema, manner: Manner) -> JsonObject:
+    if manner == "words":
+        return {}
+    if manner == "json_object":
+        return {"response_format": {"type": "json_object"}}
     schema, strict = shape(output)
     told: JsonObject = {"name": output.name, "schema": schema}
     if strict:
         told["strict"] = True
-    return {"type": "json_schema", "json_schema": told}
+    return {"response_format": {"type": "json_schema", "json_schema": told}}
 
 
 def _conversation(request: Complete, profile: Profile) -> Iterable[Message]:
-    """The messages as this server takes them: system messages joined, the schema in words."""
-    messages: list[Message] = list(request.messages)
-    if request.output is not None and profile.output == "json_object":
-        schema = encode(request.output.schema).decode()
-        told = f"Answer with one JSON object that matches this JSON Schema: {schema}"
-        messages.insert(0, SystemMessage(content=told))
+    """The messages as this server takes them: system messages joined."""
+    messages = request.messages
     system = [message.content for message in messages if isinstance(message, SystemMessage)]
     if len(system) > 1 and not profile.many_systems:
         rest = [message for message in messages if not isinstance(message, SystemMessage)]

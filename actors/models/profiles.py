@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from understudy.actors.models.families import OPENAI_REASONING, Family
+from understudy.actors.models.families import OPENAI_REASONING, OPENAI_WITHOUT_SCHEMAS, Family
+
+Manner = Literal["json_schema", "grammar", "json_object", "words"]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +35,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         families: which fields it or its models refuse.
         choices: the words for `tool_choice` that it understands; `none` is said to others by
             offering no tools, `required` cannot be.
-        output: how it is told the shape of an answer; `json_object` promises JSON only, so the
-            schema is said in words.
+        output: how it is told the shape of an answer. `json_schema`: it enforces the schema, and
+            tells the model. `grammar`: it enforces the schema and tells nobody, so it is said in
+            words too; and since a grammar leaves no room for calls, in words alone beside tools.
+            `json_object`: it promises JSON, the rest is said in words. `words`: only they work.
         strict: it enforces the schemas of tools.
         many_systems: it takes more than one system message.
         stream_usage: it wants to be asked for the usage of a stream (`stream_options`).
@@ -49,7 +53,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str] = {}
     families: tuple[Family, ...] = ()
     choices: tuple[str, ...] = ("auto", "required", "none")
-    output: Literal["json_schema", "json_object"] = "json_schema"
+    output: Manner = "json_schema"
     strict: bool = False
     many_systems: bool = True
     stream_usage: bool = True
@@ -67,10 +71,10 @@ OPENAI = Profile(
     key_variable="OPENAI_API_KEY",
     hosts=("api.openai.com",),
     names={"max_tokens": "max_completion_tokens"},
-    families=(OPENAI_REASONING,),
+    families=(OPENAI_REASONING, OPENAI_WITHOUT_SCHEMAS),
     strict=True,
 )
-COMPATIBLE = Profile(name="openai-compatible", many_systems=False)
+COMPATIBLE = Profile(name="openai-compatible", many_systems=False, output="grammar")
 
 NAMED = (
     Profile(
@@ -78,7 +82,7 @@ NAMED = (
         key_variable="AZURE_OPENAI_API_KEY",
         hosts=(".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"),
         names={"max_tokens": "max_completion_tokens"},
-        families=(OPENAI_REASONING,),
+        families=(OPENAI_REASONING, OPENAI_WITHOUT_SCHEMAS),
         strict=True,
         deployments=True,
     ),
@@ -124,6 +128,7 @@ NAMED = (
         hosts=("api.groq.com",),
         names={"max_tokens": "max_completion_tokens"},
         families=_refusing("Groq", "logprobs", "logit_bias", "top_logprobs"),
+        output="words",  # few models take a schema, and none of them beside tools
     ),
     Profile(
         name="together",
@@ -161,14 +166,19 @@ NAMED = (
         families=_refusing("Cerebras", "presence_penalty", "frequency_penalty", "logit_bias"),
         strict=True,
     ),
-    Profile(name="vllm", base_url="http://localhost:8000/v1", many_systems=False),
-    Profile(name="lmstudio", base_url="http://localhost:1234/v1", hosts=(":1234",)),
-    Profile(name="llamacpp", base_url="http://localhost:8080/v1", many_systems=False),
+    Profile(name="vllm", base_url="http://localhost:8000/v1", many_systems=False, output="grammar"),
+    Profile(
+        name="lmstudio", base_url="http://localhost:1234/v1", hosts=(":1234",), output="grammar"
+    ),
+    Profile(
+        name="llamacpp", base_url="http://localhost:8080/v1", many_systems=False, output="grammar"
+    ),
     Profile(
         name="ollama-openai",
         base_url="http://localhost:11434/v1",
         hosts=(":11434",),
         choices=("auto",),
+        output="grammar",
     ),
 )
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from understudy.actors.models.families import OPENAI_REASONING
+from understudy.actors.models.families import OPENAI_REASONING, OPENAI_WITHOUT_SCHEMAS
 from understudy.actors.models.wire import (
     JsonObject,
     address_of,
     declared,
     encode,
+    in_words,
     merged,
     shape,
 )
@@ -43,6 +44,9 @@ def request_body(request: Complete, *, stream: bool) -> JsonObject:
     Raises:
         ConfigError: `extra` sets a field that belongs to the request itself.
     """
+    enforces = not OPENAI_WITHOUT_SCHEMAS.has(request.model)
+    if not enforces:
+        request = in_words(request)
     body: JsonObject = {
         "model": request.model,
         "input": [item for message in request.messages for item in _items(message)],
@@ -64,7 +68,7 @@ def request_body(request: Complete, *, stream: bool) -> JsonObject:
         body["tools"] = [_tool(tool) for tool in request.tools]
         if request.tool_choice is not None:
             body["tool_choice"] = request.tool_choice
-    if request.output is not None:
+    if request.output is not None and enforces:
         schema, strict = shape(request.output)
         name = request.output.name
         told = {"type": "json_schema", "name": name, "schema": schema, "strict": strict}

@@ -13,14 +13,15 @@ from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from understudy.actors.models.failures import Refusal
 from understudy.actors.rules.strict_schema import strict_schema
-from understudy.messages.chat import Image
+from understudy.messages.chat import Image, SystemMessage
 from understudy.messages.codec import MAX_DEPTH
 from understudy.messages.depth import json_too_deep
 from understudy.messages.errors import ConfigError, ResponseError
-from understudy.messages.models import OutputSchema, ToolDeclaration
+from understudy.messages.models import Complete, OutputSchema, ToolDeclaration
 
 BAD_JSON = (msgspec.DecodeError, UnicodeDecodeError)
 """What msgspec raises for bytes that are not the JSON it expects."""
@@ -178,6 +179,17 @@ def shape(output: OutputSchema) -> tuple[JsonObject, bool]:
     """The schema of an answer, and whether it is one that can be enforced."""
     narrow = strict_schema(output.schema)
     return (output.schema, False) if narrow is None else (narrow, True)
+
+
+def in_words(request: Complete) -> Complete:
+    """The request with the shape of its answer told to the model, for whoever enforces none."""
+    if request.output is None:
+        return request
+    schema = encode(request.output.schema).decode()
+    told = f"Answer with one JSON object that matches this JSON Schema, and nothing else: {schema}"
+    if request.tools:
+        told += " Call tools first, where you need them."
+    return replace(request, messages=(SystemMessage(content=told), *request.messages))
 
 
 def base64_of(image: Image) -> str:
