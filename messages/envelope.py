@@ -31,12 +31,14 @@ class Lane(IntEnum):
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where work comes from: the same object for everything that one run causes.
 
-    `depth` counts the runs around a run that was begun by a step's own function.
+    `depth` counts the functions around: of steps that begin runs, and of tools. `held` are the
+    slots that the tools around hold, which work inside them need not wait for.
     """
 
     run_id: str | None = None
     trace_id: str | None = None
     depth: int = 0
+    held: tuple[Any, ...] = ()  # Any: leases of the tools' family
 
 
 class Envelope(msgspec.Struct, gc=True, eq=False):

@@ -30,8 +30,16 @@ class FunctionRef(msgspec.Struct, frozen=True, tag_field="kind", tag="function")
     path: str
 
 
-def function_path(function: Callable[..., Any]) -> str:  # Any: a function takes what it likes
-    """The import path of a function.
+def function_path(
+    function: Callable[..., Any],  # Any: a function takes what it likes
+    *,
+    being_defined: bool = False,
+) -> str:
+    """The import path of a function, or of a tool that was made of it under its name.
+
+    Args:
+        function: the function.
+        being_defined: its module does not hold it yet, as in a decorator.
 
     Raises:
         ConfigError: for a lambda, a closure, a method of an object, whatever `__main__` defines and
@@ -55,7 +63,7 @@ def function_path(function: Callable[..., Any]) -> str:  # Any: a function takes
     found: object = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
-    if found is not function and not (isinstance(function, MethodType) and found == function):
+    if not (being_defined and found is None) and not _is(found, function):
         raise ConfigError(
             f"{module}:{name} is not the function given ({_shown(function)}); "
             "pass one that its module holds under its own name"
@@ -89,6 +97,12 @@ def load_function(path: str) -> Callable[..., Any]:  # Any: a function takes wha
     if not callable(found):
         raise ConfigError(f"{path!r} is a {type(found).__name__}, not a function")
     return found
+
+
+def _is(found: object, function: Callable[..., Any]) -> bool:  # Any: as above
+    if found is function or getattr(found, "function", None) is function:
+        return True
+    return isinstance(function, MethodType) and found == function
 
 
 def _shown(function: object) -> str:

@@ -1,7 +1,7 @@
 """The crew: what all runs of a runtime share.
 
-The directory of models, the troupe of agent actors and the pools of step workers, and how a run is
-started with them. One owner, so that runs, workers and verbs need a single reference.
+The directories of models and tools, the troupe of agent actors and the pools of step workers, and
+how a run is started with them. One owner, so that runs, workers and verbs need a single reference.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from understudy.actors.kernel.reply import Reply
 from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.limiters.directory import LimiterDirectory
 from understudy.actors.models.directory import Defaults, ModelDirectory
+from understudy.actors.processes.worker import ProcessWorker
+from understudy.actors.tools.directory import ToolDirectory
+from understudy.actors.tools.station import ToolDefaults
 from understudy.messages.agents import AgentSpec, Result, RunAgent
 from understudy.messages.envelope import Origin
 from understudy.messages.errors import WorkflowError
@@ -45,6 +48,7 @@ class Crew:
         workers, threads: bounds of the step workers on the loop and on threads.
         max_runs: agent runs at a time.
         limits: by pattern of `provider:model`.
+        tools: `[tools]`.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Crew:
         threads: int,
         max_runs: int,
         limits: Mapping[str, Limit],
+        tools: ToolDefaults | None = None,
     ) -> None:
         self.system = system
         self.limiters = LimiterDirectory(system, limits)
@@ -68,6 +73,11 @@ class Crew:
             ),
             transport=transport,
             environ=os.environ,
+        )
+        self.tools = ToolDirectory(
+            system,
+            defaults=tools or ToolDefaults(),
+            process_worker=child(ProcessWorker, warm=False),
         )
         self.troupe = Troupe(system, self.models, max_runs)
         self.steps = StepPools(self, workers, threads)
@@ -88,6 +98,7 @@ class Crew:
             run_id=run_id,
             trace_id=around.trace_id,
             depth=around.depth + 1 if deeper else around.depth,
+            held=around.held,
         )
 
     def run_agent(

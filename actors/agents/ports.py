@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from understudy.actors.kernel.run_context import RunContext
     from understudy.messages.agents import AgentSpec
+    from understudy.messages.chat import ToolCall
     from understudy.messages.chunks import AnyChunk
+    from understudy.messages.models import ToolDeclaration
+    from understudy.messages.tools import ToolResult
 
 
 class ServedModel(Protocol):
@@ -69,4 +73,52 @@ class Sink(Protocol):
 
         Raises:
             RunCancelledError: the stream was closed.
+        """
+
+
+class ToolTable(Protocol):
+    """The tools of an agent, checked and ready to be called."""
+
+    @property
+    def declarations(self) -> tuple[ToolDeclaration, ...]:
+        """What the model is told; may become more precise once a lazy tool is loaded."""
+
+    def needs_approval(self, name: str) -> bool:
+        """Whether somebody has to agree before that tool is called; False for unknown names."""
+
+
+class Tools(Protocol):
+    """Calls tools. On the loop's thread only."""
+
+    def table(self, tools: tuple[Any, ...]) -> ToolTable:  # Any: tools, functions, toolsets
+        """The table of these tools; made once for each tuple.
+
+        Raises:
+            ConfigError: says which of them is no tool, or wrong, and why.
+        """
+
+    async def call(
+        self,
+        table: Any,  # Any: what `table` gave
+        calls: tuple[ToolCall, ...],
+        *,
+        timeout: float | None,
+        max_concurrent: int,
+        context: RunContext | None,
+        started: Callable[[ToolCall], Awaitable[None]] | None = None,
+        finished: Callable[[ToolResult], Awaitable[None]] | None = None,
+    ) -> tuple[ToolResult, ...]:
+        """Make the calls of one turn, in parallel; results in the order of the calls.
+
+        Args:
+            table: the tools that may be called.
+            calls: what the model asks for.
+            timeout: seconds for each attempt of tools that do not say; None is the default (30).
+            max_concurrent: calls at a time.
+            context: what the run shares; tools that ask for one get a fresh one when it is None.
+            started: awaited when a call begins.
+            finished: awaited when it has ended, well or not.
+
+        Failures are results. Only cancellation, the end of the runtime and exceptions that steer
+        the run are raised; the other calls are cancelled then.
         """

@@ -91,12 +91,14 @@ if TYPE_CHECKING:
     )
     from understudy.messages.limits import Limit, LimiterStats
     from understudy.messages.secrets import Secret
+    from understudy.messages.tools import ToolResult
     from understudy.messages.workflows import StepRecord, StepSpec, WorkflowResult, WorkflowSpec
     from understudy.runtime.agent import Agent
     from understudy.runtime.run_context import RunContext
     from understudy.runtime.runs import Run
     from understudy.runtime.runtime import Runtime
     from understudy.runtime.stream import Stream
+    from understudy.runtime.tool import Toolset, arun_tools, run_tools, tool
     from understudy.runtime.workflow import Workflow, step
 
 __version__ = "0.1.0"
@@ -176,6 +178,8 @@ __all__ = [
     "ToolCallStarted",
     "ToolError",
     "ToolMessage",
+    "ToolResult",
+    "Toolset",
     "UnderstudyError",
     "Usage",
     "UserMessage",
@@ -184,9 +188,12 @@ __all__ = [
     "WorkflowResult",
     "WorkflowSpec",
     "WouldDeadlockError",
+    "arun_tools",
     "child",
     "gather",
+    "run_tools",
     "step",
+    "tool",
 ]
 
 _HOMES = {
@@ -270,12 +277,14 @@ _HOMES = {
     ],
     "messages.limits": ["Limit", "LimiterStats"],
     "messages.secrets": ["Secret"],
+    "messages.tools": ["ToolResult"],
     "messages.workflows": ["StepRecord", "StepSpec", "WorkflowResult", "WorkflowSpec"],
     "runtime.agent": ["Agent"],
     "runtime.run_context": ["RunContext"],
     "runtime.runs": ["Run"],
     "runtime.runtime": ["Runtime"],
     "runtime.stream": ["Stream"],
+    "runtime.tool": ["Toolset", "arun_tools", "run_tools", "tool"],
     "runtime.workflow": ["Workflow", "step"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

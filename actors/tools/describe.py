@@ -1,0 +1,128 @@
+"""From a function to the spec of a tool, and what makes a spec wrong.
+
+Everything that can be known when a tool is made is checked then, and not when a model calls it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from understudy.actors.tools.signature import Function, Signature, innermost, is_async
+from understudy.messages.errors import ConfigError
+from understudy.messages.functions import FunctionRef, function_path
+from understudy.messages.tools import ToolSpec
+
+S = TypeVar("S", bound=ToolSpec)
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+"""What every provider takes (OpenAI, Anthropic, Gemini; the narrowest of each)."""
+_CHOICES = {
+    "isolation": (None, "inline", "thread", "process"),
+    "effects": (None, "none", "idempotent", "at_most_once"),
+}
+
+
+def describe(
+    kind: type[S],
+    function: Function,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    **options: Any,  # Any: the other fields of the spec
+) -> S:
+    """The spec of a function, as a struct of class `kind`.
+
+    Raises:
+        ConfigError: names the tool, what is wrong with it, and the remedy.
+    """
+    name = name_of(function) if name is None else name
+    signature = Signature(function, name)
+    spec = kind(
+        name=name,
+        description=signature.description if description is None else description,
+        parameters=signature.parameters,
+        function=function,
+        **options,
+    )
+    if spec.isolation is None:
+        chosen = "inline" if is_async(function) else "thread"
+        spec = msgspec.structs.replace(spec, isolation=chosen)
+    check(spec)
+    return spec
+
+
+def name_of(function: Function) -> str:
+    """What a function is called.
+
+    Raises:
+        ConfigError: it has no name that a model could use.
+    """
+    given: object = function
+    if isinstance(given, type):
+        raise ConfigError(f"{given.__qualname__} is a class, not a function; pass a function")
+    if not callable(given):
+        raise ConfigError(f"{given!r} is a {type(given).__name__}, not a function")
+    name = getattr(innermost(function), "__name__", "")
+    if name == "__call__":
+        raise ConfigError(
+            f"an object of type {type(function).__name__} has no name as a tool; "
+            "write tool(name='...')(it)"
+        )
+    if name == "<lambda>":
+        raise ConfigError("a lambda has no name as a tool; write tool(name='...')(it)")
+    return name
+
+
+def unbound(function: Function) -> bool:
+    """Whether it is a method whose object is not known yet: its first parameter is `self`."""
+    if not inspect.isfunction(function) or "." not in function.__qualname__:
+        return False
+    if function.__qualname__.rpartition(".")[0].endswith("<locals>"):
+        return False
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    return first is not None and first.name in ("self", "cls") and first.annotation is first.empty
+
+
+def check(spec: ToolSpec) -> None:
+    """Raise ConfigError for a spec that cannot work."""
+    given: object = spec.name
+    if not isinstance(given, str) or _NAME.fullmatch(given) is None:
+        raise ConfigError(
+            f"tool {spec.name!r}: providers refuse this name; use letters, digits, '_' and '-', "
+            "at most 64, not beginning with a digit: tool(name='...')"
+        )
+    told = f"tool {spec.name!r}"
+    for field, choices in _CHOICES.items():
+        value = getattr(spec, field)
+        if value not in choices:
+            known = ", ".join(filter(None, choices))
+            raise ConfigError(f"{told}: {field}={value!r}; one of {known}")
+    if spec.timeout is not None and not spec.timeout > 0:
+        raise ConfigError(f"{told}: timeout={spec.timeout}; more than 0 seconds are needed")
+    if spec.retries is not None and spec.retries < 0:
+        raise ConfigError(f"{told}: retries={spec.retries}; 0 or more")
+    if spec.max_concurrent is not None and spec.max_concurrent < 1:
+        raise ConfigError(f"{told}: max_concurrent={spec.max_concurrent}; at least 1 is needed")
+    if spec.rate_limit is not None and not spec.rate_limit > 0:
+        raise ConfigError(f"{told}: rate_limit={spec.rate_limit}; more than 0 calls a second")
+    if spec.effects == "at_most_once" and spec.retries:
+        raise ConfigError(
+            f"{told}: effects='at_most_once' with retries={spec.retries} contradict each other; "
+            "leave out one of them"
+        )
+    if not isinstance(spec.function, FunctionRef):
+        _check_isolation(spec, spec.function, told)
+
+
+def _check_isolation(spec: ToolSpec, function: Function, told: str) -> None:
+    if spec.isolation == "thread" and is_async(function):
+        raise ConfigError(f"{told} is async and needs no thread; leave out isolation='thread'")
+    if spec.isolation == "process":
+        try:
+            function_path(function, being_defined=True)
+        except ConfigError as error:
+            raise ConfigError(f"{told}: isolation='process': {error.message}") from None
