@@ -32,13 +32,16 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where work comes from: the same object for everything that one run causes.
 
     `depth` counts the functions around: of steps that begin runs, and of tools. `held` are the
-    slots that the tools around hold, which work inside them need not wait for.
+    slots that the tools around hold, which work inside them need not wait for. `tenant`
+    and `session` say for whom it is; they are empty where nobody said so.
     """
 
     run_id: str | None = None
     trace_id: str | None = None
     depth: int = 0
     held: tuple[Any, ...] = ()  # Any: leases of the tools' family
+    tenant: str = ""
+    session: str = ""
 
 
 class Envelope(msgspec.Struct, gc=True, eq=False):

@@ -60,6 +60,8 @@ class UnderstudyError(Exception):
     """How often the owner of this failure has tried (0: it does not count)."""
     partial: Any = None  # Any: text of a stream, or a partial Result
     """What had arrived when it failed."""
+    usage: Any = None  # Any: a Usage, which is defined on top of the errors
+    """Tokens that were used although it failed, those of all attempts together."""
     actor: str | None = None
     """Path of the actor concerned."""
     run_id: str | None = None
@@ -107,8 +109,6 @@ class ModelError(UnderstudyError):
     model: str | None = None
     request_id: str | None = None
     code: str | None = None
-    usage: Any = None  # Any: a Usage, which is defined on top of the errors
-    """Tokens that were used although it failed, where something of an answer had come."""
 
 
 class AuthenticationError(ModelError):
@@ -116,7 +116,12 @@ class AuthenticationError(ModelError):
 
 
 class RateLimitError(ModelError):
-    """Too many requests (429), or a permit that cannot come before the deadline."""
+    """Too many requests (429), or a permit that cannot come before the deadline.
+
+    `spent` is True when the account's quota or budget is used up: waiting does not help.
+    """
+
+    spent: bool = False
 
 
 class ServerError(ModelError):
@@ -256,6 +261,10 @@ def from_wire(info: ErrorInfo) -> UnderstudyError:
     for name, value in facts.items():
         if isinstance(value, list):
             facts[name] = tuple(value)
+    if isinstance(facts.get("usage"), dict):
+        from understudy.messages.chat import Usage
+
+        facts["usage"] = msgspec.convert(facts["usage"], Usage)
     if info.cause is not None and issubclass(kind, WorkflowError):
         facts["cause"] = from_wire(info.cause)
     return kind(info.message, **facts)
@@ -285,6 +294,8 @@ def _plain(value: object) -> object:
         return _text(value)
     if isinstance(value, (tuple, list)):
         return tuple(_plain(item) for item in value)
+    if isinstance(value, msgspec.Struct) and hasattr(value, "total_tokens"):
+        return msgspec.to_builtins(value)  # a Usage; others may hold what is nobody's business
     return _text(repr(value))
 
 

@@ -118,6 +118,7 @@ class PermitWaited(Event, frozen=True, kw_only=True):
     limiter: str
     session: str
     seconds: float
+    tenant: str = ""
 
 
 class GateClosed(Event, frozen=True, kw_only=True):

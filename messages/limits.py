@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from understudy.messages.errors import ConfigError
@@ -14,7 +16,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         tokens_per_minute: input and output together.
         input_tokens_per_minute, output_tokens_per_minute: where the provider counts them apart.
         max_concurrent: calls under way at a time.
-        burst: seconds' worth of each rate that may pass at once after a quiet time.
+        burst: seconds' worth of each rate that may pass at once after a quiet time; a call that
+            costs more than that passes when nothing was used for so long, and is owed.
         queue: callers that may wait.
     """
 
@@ -39,14 +42,20 @@ class Acquire(msgspec.Struct, frozen=True, kw_only=True):
     """Ask for the permit of one call; the reply is a `Permit`, when there is room.
 
     Attributes:
+        ticket: names this call to the limiter, chosen by the caller and used once; `Settle` with it
+            gives everything back, the place in the queue too, whether a permit came or not.
+        model: whose limits count, where the provider tells of limits by model.
         input_tokens: an estimate.
         output_tokens: the most that was asked for: providers charge it up front.
-        session: whose turn it is: callers take turns by session.
+        tenant, session: whose turn it is: callers take turns by them.
         priority: lower goes first.
     """
 
+    ticket: str
+    model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    tenant: str = ""
     session: str = ""
     priority: int = 0
 
@@ -59,27 +68,31 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
         probe: the breaker is half open: this call decides.
     """
 
-    id: int
+    ticket: str
     waited: float
     probe: bool = False
 
 
+Ended = Literal["answered", "refused", "limited", "failed", "unknown"]
+"""How a call ended, to a limiter: with an answer; refused for what it asked (4xx); 429; a failure
+of the provider (5xx, no connection, too late); or nobody knows, because it was cancelled."""
+
+
 class Settle(msgspec.Struct, frozen=True, kw_only=True):
-    """A call with a permit has ended: what it really used, and how it ended.
+    """A call has ended: what it really used, and how it ended.
 
     Attributes:
+        ticket: as in `Acquire`.
         input_tokens, output_tokens: None when nobody knows; then the estimate stands.
-        ok: False feeds the breaker (5xx, 529, timeouts, no connection); a 4xx is no failure.
-        limited: the provider said 429.
-        retry_after: seconds it asked to wait.
+        ended: `failed` feeds the breaker, `limited` closes the gate.
+        retry_after: seconds the provider asked to wait.
         headroom: what its headers say is left.
     """
 
-    permit: Permit
+    ticket: str
     input_tokens: int | None = None
     output_tokens: int | None = None
-    ok: bool = True
-    limited: bool = False
+    ended: Ended = "answered"
     retry_after: float | None = None
     headroom: tuple[Headroom, ...] = ()
 

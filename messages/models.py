@@ -71,8 +71,10 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: what the provider says it used.
         request_id: the provider's own id of the call, for its support.
+        usage: of the attempt that succeeded; `spent` adds those before it.
         attempts: how many requests it took.
         headroom: what is left of the account's limits, by the answer's headers.
+        wasted: what the attempts before used, as far as that is known.
     """
 
     message: AssistantMessage
@@ -83,6 +85,12 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     attempts: int = 1
     headroom: tuple[Headroom, ...] = ()
+    wasted: Usage | None = None
+
+    @property
+    def spent(self) -> Usage:
+        """The usage of all attempts together."""
+        return self.usage if self.wasted is None else self.wasted + self.usage
 
 
 class Embed(msgspec.Struct, frozen=True, kw_only=True):

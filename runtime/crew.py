@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from understudy.messages.chat import Message
 
 AGENT_TIMEOUT = 600.0
+_NOWHERE = Origin()
 
 
 class Crew:
@@ -91,14 +92,15 @@ class Crew:
             deeper: True for a run that may need what the work in hand holds (see `StepPools`).
         """
         run_id = f"{self._prefix}-{next(self._ids):x}"
-        around = origin_in_hand()
-        if around is None:
-            return Origin(run_id=run_id, trace_id=f"{self.system.random.getrandbits(128):032x}")
+        around = origin_in_hand() or _NOWHERE
         return Origin(
             run_id=run_id,
-            trace_id=around.trace_id,
-            depth=around.depth + 1 if deeper else around.depth,
+            trace_id=around.trace_id or f"{self.system.random.getrandbits(128):032x}",
+            # A scope has no run yet: what begins in it is not inside of anything.
+            depth=around.depth + 1 if deeper and around.run_id else around.depth,
             held=around.held,
+            tenant=around.tenant,
+            session=around.session,
         )
 
     def run_agent(

@@ -10,10 +10,13 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from understudy.actors.kernel.context import in_hand
+from understudy.actors.kernel.origins import origin_in_hand, under
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import StreamBuffer
 from understudy.messages.agents import AgentSpec, Result
@@ -80,10 +83,56 @@ class Submitter(ABC):
         *,
         history: tuple[Message, ...] = (),
         timeout: float | None = None,
+        tenant: str | None = None,
+        session: str | None = None,
         **overrides: Any,  # Any: fields of the spec
     ) -> Run[Any]:  # Any: Result or WorkflowResult
-        """Start a run and return at once."""
+        """Start a run and return at once.
+
+        Args:
+            target: an agent or a workflow.
+            prompt: what it is asked.
+            history: messages before the prompt, for an agent.
+            timeout: seconds for the whole run.
+            tenant: for whom it is; None: as the `scope` or the run around it.
+            session: which of the tenant's conversations; callers of one account take turns by it.
+            overrides: fields of the spec, for this run alone.
+        """
         self._check_open()
+        with self._scoped(tenant, session):
+            return self._submit(target, prompt, history, timeout, overrides)
+
+    @contextmanager
+    def scope(self, *, tenant: str | None = None, session: str | None = None) -> Iterator[None]:
+        """Whatever is started in this block is for this tenant, or this session of it.
+
+        Raises:
+            ConfigError: one of them is no text.
+        """
+        around = origin_in_hand() or Origin()
+        for name, value in (("tenant", tenant), ("session", session)):
+            _check(value or "", str, f"{name}={value!r}: give it as a text")
+        changed = msgspec.structs.replace(
+            around,
+            tenant=around.tenant if tenant is None else tenant,
+            session=around.session if session is None else session,
+        )
+        with under(changed):
+            yield
+
+    def _scoped(self, tenant: str | None, session: str | None) -> AbstractContextManager[None]:
+        if tenant is None and session is None:
+            return nullcontext()
+        return self.scope(tenant=tenant, session=session)
+
+    def _submit(
+        self,
+        target: Runnable,
+        prompt: Any,  # Any: see `submit`
+        history: tuple[Message, ...],
+        timeout: float | None,
+        overrides: dict[str, Any],  # Any: fields of the spec
+    ) -> Run[Any]:  # Any: Result or WorkflowResult
         if isinstance(target, AgentSpec):
             spec = with_changes(target, overrides)
             return self._submit_agent(spec, prompt, history=history, timeout=timeout)
@@ -121,13 +170,16 @@ class Submitter(ABC):
         history: tuple[Message, ...] = (),
         timeout: float | None = None,
         buffer_size: int = 100,
+        tenant: str | None = None,
+        session: str | None = None,
         **overrides: Any,  # Any: fields of the spec
     ) -> Stream[Any]:  # Any: the output's type
-        """Start a run whose text is read while it is made; see `Stream`."""
+        """Start a run whose text is read while it is made; see `Stream`, and `submit`."""
         self._check_open()
         spec = with_changes(target, overrides)
         buffer = StreamBuffer(buffer_size, self.system.now)
-        run = self._submit_agent(spec, prompt, history=history, timeout=timeout, sink=buffer)
+        with self._scoped(tenant, session):
+            run = self._submit_agent(spec, prompt, history=history, timeout=timeout, sink=buffer)
         return Stream(run, buffer, self.system.loop_thread)
 
     def check_blocking(self, msg: str) -> None:
@@ -240,8 +292,6 @@ def with_changes(spec: Any, changes: dict[str, Any]) -> Any:  # Any: a spec and 
     """A copy of `spec` with other fields; a call never changes the spec itself."""
     if not changes:
         return spec
-    import msgspec
-
     unknown = sorted(set(changes) - set(spec.__struct_fields__))
     if unknown:
         import difflib

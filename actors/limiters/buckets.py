@@ -1,8 +1,9 @@
 """The rates of one account, as buckets that are asked and taken from together.
 
 A call costs one request and some tokens; it may be made when every bucket conforms. What is not
-limited has no bucket, until the provider's own headers speak of one: then it is learnt. Learning
-only ever tightens.
+limited has no bucket, until the provider's own headers speak of one: then it is learnt, for the
+model that was called, because providers count by model. What is learnt stands beside what was
+configured and only ever tightens.
 """
 
 from __future__ import annotations
@@ -18,30 +19,41 @@ _FIELDS = {
     "input_tokens": ("input_tokens_per_minute", MINUTE),
     "output_tokens": ("output_tokens_per_minute", MINUTE),
 }
+_Named = tuple[tuple[str, Gcra], ...]
 
 
 class Buckets:
     """See the module's docstring. Not thread-safe."""
 
-    __slots__ = ("_buckets", "_burst")
+    __slots__ = ("_all", "_burst", "_given", "_learnt")
 
     def __init__(self, limit: Limit) -> None:
         self._burst = limit.burst
-        self._buckets: dict[str, Gcra] = {}
-        for name, (field, period) in _FIELDS.items():
-            rate = getattr(limit, field)
-            if rate is not None:
-                self._buckets[name] = self._bucket(rate, period)
+        rates = ((name, getattr(limit, field), period) for name, (field, period) in _FIELDS.items())
+        self._given: _Named = tuple(
+            (name, self._bucket(rate, period)) for name, rate, period in rates if rate is not None
+        )
+        self._learnt: dict[str, dict[str, Gcra]] = {}
+        self._all: dict[str, _Named] = {}
 
     def wait(self, now: float, ask: Acquire) -> float:
         """Seconds until a call may be made."""
-        return max(
-            (bucket.wait(now, _cost(name, ask)) for name, bucket in self._buckets.items()),
-            default=0.0,
-        )
+        longest = 0.0
+        for name, bucket in self._all.get(ask.model, self._given):
+            wait = bucket.wait(now, _cost(name, ask))
+            longest = max(longest, wait)
+        return longest
 
-    def queue_wait(self, now: float, calls: int, inputs: int, outputs: int) -> float:
-        """Seconds until the last of many calls may be made, one after the other."""
+    def queue_wait(self, now: float, model: str, calls: float, used: tuple[float, float]) -> float:
+        """Seconds until the last of many calls may be made, one after the other.
+
+        Args:
+            now: the time.
+            model: of the last one.
+            calls: how many there are.
+            used: their tokens, in and out.
+        """
+        inputs, outputs = used
         totals = {
             "second": calls,
             "requests": calls,
@@ -49,37 +61,52 @@ class Buckets:
             "input_tokens": inputs,
             "output_tokens": outputs,
         }
-        return max(
-            (bucket.queue_wait(now, totals[name]) for name, bucket in self._buckets.items()),
-            default=0.0,
-        )
+        buckets = self._all.get(model, self._given)
+        return max((bucket.queue_wait(now, totals[name]) for name, bucket in buckets), default=0.0)
 
     def take(self, now: float, ask: Acquire) -> None:
         """A call is made."""
-        for name, bucket in self._buckets.items():
+        for name, bucket in self._all.get(ask.model, self._given):
             bucket.take(now, _cost(name, ask))
 
     def settle(self, ask: Acquire, inputs: int | None, outputs: int | None) -> None:
         """What the call really used."""
-        used = Acquire(
-            input_tokens=ask.input_tokens if inputs is None else inputs,
-            output_tokens=ask.output_tokens if outputs is None else outputs,
-        )
-        for name, bucket in self._buckets.items():
-            bucket.give_back(_cost(name, ask) - _cost(name, used))
+        spared_in = 0 if inputs is None else ask.input_tokens - inputs
+        spared_out = 0 if outputs is None else ask.output_tokens - outputs
+        if not spared_in and not spared_out:
+            return
+        for name, bucket in self._all.get(ask.model, self._given):
+            if name == "tokens":
+                bucket.give_back(spared_in + spared_out)
+            elif name == "input_tokens":
+                bucket.give_back(spared_in)
+            elif name == "output_tokens":
+                bucket.give_back(spared_out)
 
-    def learn(self, now: float, headroom: Headroom) -> None:
-        """What the provider says is left."""
-        bucket = self._buckets.get(headroom.dimension)
+    def learn(self, now: float, model: str, headroom: Headroom) -> None:
+        """What the provider says is left for this model."""
+        name, limit = headroom.dimension, headroom.limit
+        learnt = self._learnt.setdefault(model, {})
+        bucket = learnt.get(name)
         if bucket is None:
-            if headroom.limit is None or headroom.dimension not in _FIELDS:
+            if not limit or name not in _FIELDS:
                 return
-            bucket = self._bucket(headroom.limit, _FIELDS[headroom.dimension][1])
-            self._buckets[headroom.dimension] = bucket
+            bucket = learnt[name] = self._bucket(limit, _FIELDS[name][1])
+            self._all[model] = (*self._given, *learnt.items())
+        if limit:
+            bucket.slow_to(_interval(limit, headroom))
         bucket.tighten(now, headroom.remaining, headroom.reset)
 
     def _bucket(self, rate: float, period: float) -> Gcra:
         return Gcra(rate, period, burst=max(1.0, rate / period * self._burst))
+
+
+def _interval(limit: float, headroom: Headroom) -> float:
+    """Seconds a unit: a bucket that takes more than a minute to fill is not one of a minute."""
+    used = limit - headroom.remaining
+    if headroom.reset > MINUTE and used > 0:
+        return max(MINUTE / limit, headroom.reset / used)
+    return MINUTE / limit
 
 
 def _cost(name: str, ask: Acquire) -> float:

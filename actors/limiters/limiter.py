@@ -7,16 +7,22 @@ so a burst cannot overshoot.
 
 Guarantees
 - A 429 closes the gate for everybody on this account until the time that the provider asked for,
-  plus jitter; then calls start slowly, one, two, four at a time, instead of all at the same
-  instant.
-- Nobody waits in vain: who cannot have a permit before the deadline is refused at once.
+  plus jitter; then calls start slowly instead of all at the same instant (see `gate`).
+- Nobody waits in vain: who cannot have a permit before the deadline is refused at once, also when
+  that turns out while waiting, because the gate has closed.
+- A ticket that is settled gives back its permit or its place, whichever it has by then. So a caller
+  that always settles leaks nothing, whenever it was cancelled.
 - The breaker counts failures of the provider only: a 4xx is none, and a 429 is the limiter's
-  matter.
+  matter. What it lets through half open are probes: only their ends decide.
 - It never sleeps and never blocks: waiting is a deferred answer, waking is one timer.
+
+One actor for an account and not one for each rate: a call takes from all of them or from none. A
+store outside of the process (for a fleet) would take the place of `Buckets`; the messages stay.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -26,26 +32,22 @@ from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.deferred import Deferred
 from understudy.actors.kernel.timers import Timer
 from understudy.actors.limiters.buckets import Buckets
+from understudy.actors.limiters.gate import Gate
+from understudy.actors.limiters.sayings import Sayings
 from understudy.actors.limiters.turns import Turns
 from understudy.actors.rules.breaker import Breaker, BreakerPolicy
-from understudy.messages.errors import (
-    BreakerOpenError,
-    OverloadedError,
-    RateLimitError,
-    UnderstudyError,
-)
-from understudy.messages.events import BreakerClosed, BreakerOpened, GateClosed, PermitWaited
+from understudy.messages.errors import UnderstudyError
 from understudy.messages.limits import (
     Acquire,
     AskStats,
+    Ended,
     Limit,
     LimiterStats,
     Permit,
     Settle,
 )
 
-SLOW_START = 64
-"""Calls under way at a time from which on a slow start is over."""
+INFINITE = float("inf")
 
 
 class Pump(msgspec.Struct, frozen=True):
@@ -53,11 +55,20 @@ class Pump(msgspec.Struct, frozen=True):
 
 
 class Waiting(NamedTuple):
-    """A caller in the queue."""
+    """A caller in the queue; its deadline may be None."""
 
     deferred: Deferred
     ask: Acquire
     since: float
+    deadline: float | None
+
+
+class Held(NamedTuple):
+    """A permit that is out: the gate's epoch, and the half open time whose probe it is (or 0)."""
+
+    ask: Acquire
+    epoch: int
+    probe: int
 
 
 class LimiterActor(Actor):
@@ -71,19 +82,22 @@ class LimiterActor(Actor):
 
     blocking = False
     expects = (UnderstudyError,)
+    max_outstanding = 1_000_000
+    """`Limit.queue` is the bound."""
 
     def __init__(self, name: str, limit: Limit, breaker: BreakerPolicy | None = None) -> None:
-        self._name = name
+        self._says = Sayings(name, self._cell.system)
         self._limit = limit
+        self._slots = INFINITE if limit.max_concurrent is None else limit.max_concurrent
         self._buckets = Buckets(limit)
         self._breaker = Breaker(breaker or BreakerPolicy())
+        self._opened = 0
+        self._gate = Gate()
         self._turns: Turns[Waiting] = Turns()
-        self._queued = [0, 0, 0]  # calls, input tokens, output tokens that wait
-        self._out: dict[int, Acquire] = {}
-        self._closed_until = 0.0
-        self._window: int | None = None
-        self._strikes = 0
-        self._ids = self._granted = self._refused = self._limited = 0
+        self._waiting: dict[str, Waiting] = {}
+        self._queued = [0, 0]  # input and output tokens of those who wait
+        self._held: dict[str, Held] = {}
+        self._granted = self._refused = self._limited = 0
         self._pump: Timer | None = None
         self._pump_at = 0.0
 
@@ -100,106 +114,117 @@ class LimiterActor(Actor):
             return self._stats(now)
         else:
             self._pump = None
-        self._let_go(now)
+        if self._waiting:
+            self._let_go(now)
         return None
 
     # -- asking -----------------------------------------------------------------------------------
 
     def _acquire(self, ask: Acquire, now: float) -> Permit | None:
-        if self._breaker.state(now) == "open":
-            self._refused += 1
+        if ask.ticket in self._held or ask.ticket in self._waiting:
+            raise self._says.ticket_error(ask.ticket)
+        if self._breaker.tripped and self._breaker.state(now) == "open":
             raise self._open_error(now)
-        if not len(self._turns) and self._wait(ask, now) <= 0.0:
+        if not self._waiting and self._wait(ask, now) <= 0.0:
             permit = self._grant(ask, now, 0.0)
             if permit is not None:
                 return permit
         hand = in_hand.get()
         deadline = None if hand is None else hand.deadline
-        calls, inputs, outputs = self._queued
-        expected = max(
-            self._closed_until - now,
-            self._buckets.queue_wait(
-                now, calls + 1, inputs + ask.input_tokens, outputs + ask.output_tokens
-            ),
-        )
+        expected = self._expected(ask, now)
         if deadline is not None and now + expected > deadline:
+            raise self._late_error(expected, deadline - now)
+        if len(self._waiting) >= self._limit.queue:
             self._refused += 1
-            msg = (
-                f"{self._name}: a permit is {expected:.1f} s away, the deadline "
-                f"{max(0.0, deadline - now):.1f} s; call less often, or give it more time"
-            )
-            raise RateLimitError(msg, retry_after=expected, retryable=False)
-        if len(self._turns) >= self._limit.queue:
-            pruned = self._turns.prune(lambda waiting: waiting.deferred.done)
-            if not pruned:
-                self._refused += 1
-                msg = f"{self._name}: {len(self._turns)} callers wait for a permit already"
-                raise OverloadedError(msg, retryable=False)
-        waiting = Waiting(self.defer(), ask, now)
-        self._turns.push(waiting, session=ask.session, priority=ask.priority)
+            raise self._says.full_error(len(self._waiting))
+        waiting = Waiting(self.defer(), ask, now, deadline)
+        self._waiting[ask.ticket] = waiting
+        self._turns.push(waiting, session=(ask.tenant, ask.session), priority=ask.priority)
         self._count(ask, 1)
         self._let_go(now)
         return None
 
     def _wait(self, ask: Acquire, now: float) -> float:
         """Seconds until this call may be made; infinite while only a call that ends can tell."""
-        if self._closed_until > now:
-            return self._closed_until - now
-        in_flight = len(self._out)
-        if self._limit.max_concurrent is not None and in_flight >= self._limit.max_concurrent:
-            return float("inf")
-        if self._window is not None and in_flight >= self._window:
-            return float("inf")
+        closed = self._gate.wait(now)
+        if closed > 0.0:
+            return closed
+        if len(self._held) >= self._slots:
+            return INFINITE
         return self._buckets.wait(now, ask)
+
+    def _expected(self, ask: Acquire, now: float) -> float:
+        """Seconds until this one's turn, as far as the rates tell: at least so many."""
+        turns = self._turns
+        ahead = turns.ahead((ask.tenant, ask.session), ask.priority)
+        share = ahead / len(turns) if ahead else 0.0
+        inputs, outputs = self._queued
+        used = (share * inputs + ask.input_tokens, share * outputs + ask.output_tokens)
+        rates = self._buckets.queue_wait(now, ask.model, ahead + 1, used)
+        return max(self._gate.closed_until - now, rates)
 
     def _grant(self, ask: Acquire, now: float, waited: float) -> Permit | None:
         """A permit, unless the breaker is half open and its probes are out."""
-        probe = self._breaker.state(now) == "half_open"
-        if not self._breaker.allow(now):
+        breaker = self._breaker
+        probe = breaker.tripped
+        if probe and not breaker.allow(now):
             return None
         self._buckets.take(now, ask)
-        self._ids += 1
         self._granted += 1
-        self._out[self._ids] = ask
+        self._held[ask.ticket] = Held(ask, self._gate.enter(), self._opened if probe else 0)
         if waited > 0.0:
-            self._say_waited(ask, waited)
-        return Permit(id=self._ids, waited=waited, probe=probe)
+            self._says.waited(ask, waited)
+        return Permit(ticket=ask.ticket, waited=waited, probe=probe)
 
     # -- waiting ----------------------------------------------------------------------------------
 
     def _let_go(self, now: float) -> None:
         """Everybody who may go now, in turn; then set the timer for the next."""
         turns = self._turns
-        while len(turns):
-            waiting = turns.peek()
-            if waiting is None:
-                return
-            if waiting.deferred.done:  # its deadline has passed, or nobody waits any more
-                self._count(turns.pop().ask, -1)
+        while (waiting := turns.peek()) is not None:
+            ask = waiting.ask
+            if self._waiting.get(ask.ticket) is not waiting:
+                turns.pop()  # it has given up its place
                 continue
-            if self._breaker.state(now) == "open":
-                self._refuse_all(now)
+            if waiting.deferred.done:  # its deadline has passed
+                turns.pop()
+                self._give_up(waiting)
+                continue
+            if self._breaker.tripped and self._breaker.state(now) == "open":
+                self._turn_away(lambda _: self._open_error(now))
                 return
-            wait = self._wait(waiting.ask, now)
+            wait = self._wait(ask, now)
             if wait > 0.0:
                 self._ring(now, wait)
                 return
-            permit = self._grant(waiting.ask, now, now - waiting.since)
+            permit = self._grant(ask, now, now - waiting.since)
             if permit is None:
                 return  # a probe is out; its end lets the next one go
-            self._count(turns.pop().ask, -1)
+            turns.pop()
+            self._give_up(waiting)
             waiting.deferred.set(permit)
 
-    def _refuse_all(self, now: float) -> None:
-        while len(self._turns):
-            waiting = self._turns.pop()
-            self._count(waiting.ask, -1)
-            if not waiting.deferred.done:
-                self._refused += 1
-                waiting.deferred.set_exception(self._open_error(now))
+    def _give_up(self, waiting: Waiting) -> None:
+        """It waits no more; `turns` forgets it when its turn comes."""
+        del self._waiting[waiting.ask.ticket]
+        self._count(waiting.ask, -1)
+
+    def _sweep(self) -> None:
+        """Do not keep more of those who gave up than of those who wait."""
+        if len(self._turns) > 2 * len(self._waiting) + 64:
+            self._turns.prune(lambda each: self._waiting.get(each.ask.ticket) is not each)
+
+    def _turn_away(self, why: Callable[[Waiting], UnderstudyError | None]) -> None:
+        """Refuse those who wait, where there is a reason."""
+        for waiting in list(self._waiting.values()):
+            error = why(waiting)
+            if error is not None:
+                self._give_up(waiting)
+                waiting.deferred.set_exception(error)
+        self._sweep()
 
     def _ring(self, now: float, wait: float) -> None:
-        if wait == float("inf"):
+        if wait == INFINITE:
             return  # a call that ends lets the next one go
         at = now + wait
         if self._pump is not None:
@@ -210,78 +235,78 @@ class LimiterActor(Actor):
         self._pump = self.timer(Pump(), after=wait)
 
     def _count(self, ask: Acquire, sign: int) -> None:
-        self._queued[0] += sign
-        self._queued[1] += sign * ask.input_tokens
-        self._queued[2] += sign * ask.output_tokens
+        self._queued[0] += sign * ask.input_tokens
+        self._queued[1] += sign * ask.output_tokens
 
     # -- coming back ------------------------------------------------------------------------------
 
     def _settle(self, settle: Settle, now: float) -> None:
-        ask = self._out.pop(settle.permit.id, None)
-        if ask is None:
-            return  # given back before
+        held = self._held.pop(settle.ticket, None)
+        if held is None:
+            waiting = self._waiting.get(settle.ticket)
+            if waiting is not None:
+                self._give_up(waiting)
+                self._sweep()
+            return
+        ask = held.ask
         self._buckets.settle(ask, settle.input_tokens, settle.output_tokens)
         for headroom in settle.headroom:
-            self._buckets.learn(now, headroom)
-        if settle.limited:
-            self._close_gate(settle.retry_after, now)
-        elif settle.ok and self._window is not None:
-            self._strikes = 0
-            self._window *= 2
-            if self._window >= SLOW_START:
-                self._window = None
-        if not settle.limited:
-            self._record(settle.ok, now)
+            self._buckets.learn(now, ask.model, headroom)
+        self._gate.leave(held.epoch, ok=settle.ended == "answered")
+        if settle.ended == "limited":
+            self._close_gate(settle.retry_after, held.epoch, now)
+        self._judge(held, settle.ended, now)
 
-    def _close_gate(self, retry_after: float | None, now: float) -> None:
+    def _close_gate(self, retry_after: float | None, epoch: int, now: float) -> None:
         self._limited += 1
-        self._strikes += 1
-        seconds = min(60.0, 2.0 ** (self._strikes - 1)) if retry_after is None else retry_after
-        seconds *= 1 + 0.1 * self._cell.system.random.random()
-        if now + seconds > self._closed_until:
-            self._closed_until = now + seconds
-            events = self._cell.system.events
-            if events.wants(GateClosed):
-                at = self._cell.system.clock.wall()
-                events.publish(GateClosed(at=at, limiter=self._name, seconds=seconds))
-        self._window = 1
-
-    def _record(self, ok: bool, now: float) -> None:  # noqa: FBT001 - internal
-        before = self._breaker.state(now)
-        self._breaker.record(now, ok=ok)
-        after = self._breaker.state(now)
-        if before == after:
+        draw = self._cell.system.random.random()
+        seconds = self._gate.close(now, epoch, retry_after, draw)
+        if not seconds:
             return
-        system = self._cell.system
-        if after == "open" and system.events.wants(BreakerOpened):
-            seconds = self._breaker.retry_after(now)
-            at = system.clock.wall()
-            system.events.publish(BreakerOpened(at=at, limiter=self._name, seconds=seconds))
-        elif after == "closed" and system.events.wants(BreakerClosed):
-            system.events.publish(BreakerClosed(at=system.clock.wall(), limiter=self._name))
+        self._says.gate_closed(seconds)
+        opens = self._gate.closed_until
 
-    # -- saying -----------------------------------------------------------------------------------
+        def too_late(waiting: Waiting) -> UnderstudyError | None:
+            deadline = waiting.deadline
+            if deadline is None or deadline >= opens:
+                return None
+            return self._late_error(opens - now, deadline - now)
 
-    def _open_error(self, now: float) -> BreakerOpenError:
-        after = self._breaker.retry_after(now)
-        msg = f"{self._name}: most calls fail; the next one is tried in {after:.1f} s"
-        return BreakerOpenError(msg, retry_after=after, retryable=False)
+        self._turn_away(too_late)
 
-    def _say_waited(self, ask: Acquire, waited: float) -> None:
-        system = self._cell.system
-        if system.events.wants(PermitWaited):
-            at = system.clock.wall()
-            system.events.publish(
-                PermitWaited(at=at, limiter=self._name, session=ask.session, seconds=waited)
-            )
+    def _judge(self, held: Held, ended: Ended, now: float) -> None:
+        """What a call's end says about the provider."""
+        breaker = self._breaker
+        if not breaker.tripped:
+            if ended in ("answered", "failed"):
+                breaker.record(now, ok=ended == "answered")
+        elif held.probe != self._opened:
+            return  # from before it opened
+        elif ended in ("limited", "unknown"):
+            breaker.forgo()
+        else:
+            breaker.record(now, ok=ended != "failed")  # a refusal is an answer too
+            if breaker.state(now) == "closed":
+                self._says.breaker_closed()
+        if breaker.state(now) == "open":
+            self._opened += 1
+            self._says.breaker_opened(breaker.retry_after(now))
 
     def _stats(self, now: float) -> LimiterStats:
         return LimiterStats(
-            in_flight=len(self._out),
-            waiting=len(self._turns),
+            in_flight=len(self._held),
+            waiting=len(self._waiting),
             granted=self._granted,
             refused=self._refused,
             limited=self._limited,
-            closed_for=max(0.0, self._closed_until - now),
+            closed_for=max(0.0, self._gate.closed_until - now),
             breaker=self._breaker.state(now),
         )
+
+    def _open_error(self, now: float) -> UnderstudyError:
+        self._refused += 1
+        return self._says.open_error(self._breaker.retry_after(now))
+
+    def _late_error(self, expected: float, left: float) -> UnderstudyError:
+        self._refused += 1
+        return self._says.late_error(expected, left)

@@ -12,37 +12,52 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Session = tuple[str, str]
+"""Tenant and session."""
 
 
 class Turns(Generic[T]):
     """See the module's docstring. Not thread-safe."""
 
-    __slots__ = ("_count", "_lanes")
+    __slots__ = ("_count", "_lanes", "_sizes")
 
     def __init__(self) -> None:
-        self._lanes: dict[int, OrderedDict[str, deque[T]]] = {}
+        self._lanes: dict[int, OrderedDict[Session, deque[T]]] = {}
+        self._sizes: dict[int, int] = {}
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def push(self, item: T, *, session: str, priority: int) -> None:
+    def push(self, item: T, *, session: Session, priority: int) -> None:
         """Wait behind the others of this session."""
         lane = self._lanes.get(priority)
         if lane is None:
             lane = self._lanes[priority] = OrderedDict()
             self._lanes = dict(sorted(self._lanes.items()))
+            self._sizes[priority] = 0
         queue = lane.get(session)
         if queue is None:
             queue = lane[session] = deque()
         queue.append(item)
+        self._sizes[priority] += 1
         self._count += 1
+
+    def ahead(self, session: Session, priority: int) -> int:
+        """At most so many have their turn before one more of this session."""
+        better = sum(size for other, size in self._sizes.items() if other < priority)
+        lane = self._lanes.get(priority)
+        if lane is None:
+            return better
+        own = len(lane.get(session, ()))
+        others = self._sizes[priority] - own
+        rounds = (own + 1) * (len(lane) - (session in lane))
+        return better + own + min(others, rounds)
 
     def peek(self) -> T | None:
         """Whose turn it is, or None."""
         for lane in self._lanes.values():
-            if lane:
-                return next(iter(lane.values()))[0]
+            return next(iter(lane.values()))[0]
         return None
 
     def pop(self) -> T:
@@ -52,15 +67,12 @@ class Turns(Generic[T]):
             IndexError: nobody waits.
         """
         for priority, lane in self._lanes.items():
-            if lane:
-                session, queue = lane.popitem(last=False)
-                item = queue.popleft()
-                if queue:
-                    lane[session] = queue
-                elif not lane:
-                    del self._lanes[priority]
-                self._count -= 1
-                return item
+            session, queue = lane.popitem(last=False)
+            item = queue.popleft()
+            if queue:
+                lane[session] = queue
+            self._left(priority, lane, 1)
+            return item
         raise IndexError("nobody waits")
 
     def prune(self, gone: Callable[[T], bool]) -> int:
@@ -69,11 +81,16 @@ class Turns(Generic[T]):
         for priority, lane in list(self._lanes.items()):
             for session, queue in list(lane.items()):
                 kept = deque(item for item in queue if not gone(item))
-                self._count -= len(queue) - len(kept)
                 if kept:
                     lane[session] = kept
                 else:
                     del lane[session]
-            if not lane:
-                del self._lanes[priority]
+                self._left(priority, lane, len(queue) - len(kept))
         return before - self._count
+
+    def _left(self, priority: int, lane: OrderedDict[Session, deque[T]], count: int) -> None:
+        self._count -= count
+        self._sizes[priority] -= count
+        if not lane:
+            self._lanes.pop(priority, None)
+            self._sizes.pop(priority, None)

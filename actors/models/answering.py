@@ -119,11 +119,11 @@ class Answering:
     ) -> ModelError | DeadlineExceededError:
         """The error with what is known here: the text that had come, and what it cost."""
         error.partial = self._assembly.text
+        if self._assembly.usage is not None or error.partial:
+            error.usage = self._assembly.counted()
         if isinstance(error, DeadlineExceededError):
             return error
         error.retryable = error.retryable and not delivered
-        if self._assembly.usage is not None or error.partial:
-            error.usage = self._assembly.counted()
         return self._blame.named(error)
 
     async def aclose(self) -> None:

@@ -165,7 +165,7 @@ def classify(
         retryable = False
     facts = ", ".join(filter(None, (shown, code, request_id and f"request {request_id}")))
     told = (refusal.message or "no explanation given") + (f" ({facts})" if facts else "")
-    return kind(
+    error = kind(
         f"{provider}:{model}: {told}" + (f"; {remedy}" if remedy else ""),
         provider=provider,
         model=model,
@@ -175,6 +175,9 @@ def classify(
         retryable=retryable,
         retry_after=delay,
     )
+    if isinstance(error, RateLimitError) and remedy == _BROKE:
+        error.spent = True
+    return error
 
 
 def retry_delay(headers: Mapping[str, str]) -> float | None:

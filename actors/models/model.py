@@ -25,7 +25,9 @@ from understudy.actors.kernel.deferred import Deferred
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.models.permits import Permits
 from understudy.actors.models.provider import Embedder, Provider, TextPiece
+from understudy.actors.models.spending import NOTHING, spent_by
 from understudy.actors.rules.retries import RetryBudget, RetryPolicy, retry_delay
+from understudy.messages.chat import Usage
 from understudy.messages.control import Outcome
 from understudy.messages.errors import (
     BadRequestError,
@@ -62,6 +64,14 @@ class Call(msgspec.Struct):
     deferred: Deferred
     request: Request
     attempts: int = 0
+    wasted: Usage | None = None
+    """What attempts have used that failed."""
+
+    @property
+    def asked(self) -> Complete | Embed:
+        """What it asks, streamed or not."""
+        request = self.request
+        return request.request if isinstance(request, CompleteStream) else request
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -95,7 +105,8 @@ class ModelActor(Actor):
         policy: RetryPolicy | None = None,
     ) -> None:
         self._provider = provider
-        self._permits = Permits(limiter_for)
+        owner = f"{self._cell.path}/{self._cell.incarnation}"
+        self._permits = Permits(limiter_for, owner)
         self._policy = policy or RetryPolicy()
         self._budget = RetryBudget()
 
@@ -123,8 +134,7 @@ class ModelActor(Actor):
 
     async def _attempt(self, call: Call) -> Completion | Embeddings:
         request = call.request
-        asked = request.request if isinstance(request, CompleteStream) else request
-        async with self._permits.of(asked) as permit:
+        async with self._permits.of(call.asked) as permit:
             deadline = call.deferred.envelope.deadline
             left = None if deadline is None else deadline - self._cell.system.now()
             if isinstance(request, Complete):
@@ -167,13 +177,17 @@ class ModelActor(Actor):
             answer = outcome.value
             if isinstance(answer, Completion) and call.attempts > 1:
                 attempts = answer.attempts + call.attempts - 1
-                answer = msgspec.structs.replace(answer, attempts=attempts)
+                answer = msgspec.structs.replace(answer, attempts=attempts, wasted=call.wasted)
             call.deferred.set(answer)
             return
+        used = spent_by(error, call.asked)
+        if used is not None and used != NOTHING:
+            call.wasted = used if call.wasted is None else call.wasted + used
         delay = self._delay(call, error)
         if delay is None:
             if isinstance(error, UnderstudyError):
                 error.attempts, error.retryable = call.attempts, False
+                error.usage = call.wasted
             call.deferred.set_exception(error)
             return
         self._tell_retried(call, error, delay)
@@ -194,13 +208,11 @@ class ModelActor(Actor):
         system = self._cell.system
         if not system.events.wants(ModelRetried):
             return
-        request = call.request
-        asked = request.request if isinstance(request, CompleteStream) else request
         system.events.publish(
             ModelRetried(
                 at=system.clock.wall(),
                 provider=self._provider.name,
-                model=asked.model,
+                model=call.asked.model,
                 attempt=call.attempts + 1,
                 delay=delay,
                 error=to_wire(error),

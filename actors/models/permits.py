@@ -1,18 +1,25 @@
 """Permits: what a Model actor says to the limiter of its account.
 
-One attempt, one permit: asked for before it, given back after it with what it used and how it
-    ended. What a limiter must hear of is decided here, once: a 429 closes its gate, failures of
-    the provider feed its breaker, and a caller's own mistake or change of mind is neither.
+One attempt, one ticket: a permit is asked for before it, and settled after it with what it used and
+how it ended. What a limiter must hear of is decided here, once: a 429 closes its gate, failures of
+the provider feed its breaker, and a caller's own mistake or change of mind is neither.
+
+Guarantee: every ticket is settled, whether the permit came, was refused, or the caller was
+cancelled while it was on its way. That message is sent on its own behalf: with the deadline or the
+cancellation of the call, which is often why it ends, it would be dropped.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from understudy.actors.kernel.origins import origin_in_hand
 from understudy.actors.kernel.ref import Ref
-from understudy.messages.chat import text_of
+from understudy.actors.models.spending import estimate, spent_by
+from understudy.messages.envelope import Envelope, Lane, Origin
 from understudy.messages.errors import (
     ConnectError,
     DeadlineExceededError,
@@ -21,10 +28,11 @@ from understudy.messages.errors import (
     ServerError,
     StreamBrokenError,
 )
-from understudy.messages.limits import Acquire, Permit, Settle
+from understudy.messages.limits import Acquire, Ended, Settle
 from understudy.messages.models import Complete, Completion, Embed, Embeddings
 
 _PROVIDERS_FAULT = (ServerError, ConnectError, StreamBrokenError, DeadlineExceededError)
+_NOWHERE = Origin()
 
 
 class Attempt:
@@ -41,10 +49,19 @@ class Attempt:
 
 
 class Permits:
-    """Asks for permits and gives them back."""
+    """Asks for permits and gives them back.
 
-    def __init__(self, limiter_for: Callable[[str], Ref[Any] | None]) -> None:
+    Args:
+        limiter_for: the limiter of a model's name, or None where there is none.
+        owner: who asks: no two at a time may have the same name.
+    """
+
+    def __init__(
+        self, limiter_for: Callable[[str], Ref[Any] | None], owner: str
+    ) -> None:  # Any: Ref of a limiter
         self._limiter_for = limiter_for
+        self._owner = owner
+        self._numbers = itertools.count(1)
 
     @asynccontextmanager
     async def of(self, request: Complete | Embed) -> AsyncIterator[Attempt]:
@@ -58,43 +75,65 @@ class Permits:
         if limiter is None:
             yield attempt
             return
-        permit: Permit = await limiter.request(_ask(request))
-        settle = Settle(permit=permit)
+        ticket = f"{self._owner}#{next(self._numbers)}"
+        settle = Settle(ticket=ticket, ended="unknown")
         try:
-            yield attempt
-            settle = _succeeded(permit, attempt.answer)
-        except BaseException as error:
-            settle = _failed(permit, error)
-            raise
+            await limiter.request(_ask(ticket, request))
+            try:
+                yield attempt
+                settle = _succeeded(ticket, attempt.answer)
+            except BaseException as error:
+                settle = _failed(ticket, error, request)
+                raise
         finally:
-            limiter.tell(settle)
+            cell = limiter.cell
+            cell.post(Envelope(settle, cell=cell, lane=Lane.ANSWER))
 
 
-def _ask(request: Complete | Embed) -> Acquire:
-    """What a call will cost, by a cheap estimate: four characters a token."""
-    if isinstance(request, Embed):
-        return Acquire(input_tokens=1 + sum(map(len, request.texts)) // 4)
-    length = 0
-    for message in request.messages:
-        length += len(text_of(message)) + 16
-    return Acquire(input_tokens=1 + length // 4, output_tokens=request.max_tokens or 0)
+def _ask(ticket: str, request: Complete | Embed) -> Acquire:
+    """What a call will cost, by a cheap estimate; and whose turn it is.
+
+    Who names no session takes turns by trace: a workflow of a thousand steps is one caller.
+    """
+    origin = origin_in_hand() or _NOWHERE
+    return Acquire(
+        ticket=ticket,
+        model=request.model,
+        input_tokens=estimate(request),
+        output_tokens=getattr(request, "max_tokens", None) or 0,
+        tenant=origin.tenant,
+        session=origin.session or origin.trace_id or "",
+    )
 
 
-def _succeeded(permit: Permit, answer: Completion | Embeddings | None) -> Settle:
-    if answer is None or not answer.usage.measured:
-        return Settle(permit=permit)
+def _succeeded(ticket: str, answer: Completion | Embeddings | None) -> Settle:
+    if answer is None:
+        return Settle(ticket=ticket)
+    measured = answer.usage.measured
     return Settle(
-        permit=permit,
-        input_tokens=answer.usage.input_tokens,
-        output_tokens=answer.usage.output_tokens,
+        ticket=ticket,
+        input_tokens=answer.usage.input_tokens if measured else None,
+        output_tokens=answer.usage.output_tokens if measured else None,
         headroom=getattr(answer, "headroom", ()),
     )
 
 
-def _failed(permit: Permit, error: BaseException) -> Settle:
+def _failed(ticket: str, error: BaseException, request: Complete | Embed) -> Settle:
+    ended = _ended(error)
+    used = spent_by(error, request)
+    return Settle(
+        ticket=ticket,
+        input_tokens=None if used is None else used.input_tokens,
+        output_tokens=None if used is None else used.output_tokens,
+        ended=ended,
+        retry_after=error.retry_after if isinstance(error, RateLimitError) else None,
+    )
+
+
+def _ended(error: BaseException) -> Ended:
     if isinstance(error, RateLimitError):
         # Out of money is no matter of time: the gate stays open, the next caller hears it too.
-        return Settle(permit=permit, limited=error.retryable, retry_after=error.retry_after)
+        return "refused" if error.spent else "limited"
     if isinstance(error, ModelError) and error.status is not None and error.status < 500:
-        return Settle(permit=permit, output_tokens=0)
-    return Settle(permit=permit, ok=not isinstance(error, _PROVIDERS_FAULT))
+        return "refused"
+    return "failed" if isinstance(error, _PROVIDERS_FAULT) else "unknown"

@@ -11,6 +11,9 @@ owed.
 
 from __future__ import annotations
 
+_DUST = 1e-9
+"""Seconds: less than that is what adding up floats leaves, and no time to wait."""
+
 
 class Gcra:
     """One dimension of a limit; time is handed in, in seconds.
@@ -34,7 +37,8 @@ class Gcra:
         """Seconds until `cost` units conform; 0.0 when they do now."""
         behind = max(0.0, self._tat - now)
         ahead = behind + min(cost, self.burst) * self._interval
-        return max(0.0, ahead - self.burst * self._interval)
+        wait = ahead - self.burst * self._interval
+        return wait if wait > _DUST else 0.0
 
     def queue_wait(self, now: float, total: float) -> float:
         """Seconds until the last of `total` units, taken bit by bit, would conform."""
@@ -60,6 +64,13 @@ class Gcra:
         full_in = min(reset, max(0.0, self.limit - remaining) * self._interval)
         tat = now + full_in - max(0.0, self.limit - self.burst) * self._interval
         self._tat = max(self._tat, tat)
+
+    def slow_to(self, interval: float) -> None:
+        """A unit takes at least so many seconds from now on."""
+        if interval > self._interval:
+            self.burst = max(1.0, self.burst * self._interval / interval)
+            self._interval = interval
+            self.limit = self.period / interval
 
     def left(self, now: float) -> float:
         """Units that would conform now."""

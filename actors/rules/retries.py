@@ -10,6 +10,24 @@ from __future__ import annotations
 
 import msgspec
 
+from understudy.messages.errors import (
+    ConnectError,
+    ContextWindowError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    StreamBrokenError,
+)
+
+_ELSEWHERE = (
+    ConnectError,
+    ContextWindowError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    StreamBrokenError,
+)
+
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of trying again; times in seconds.
@@ -44,6 +62,21 @@ def retry_delay(
         return retry_after * (1 + 0.1 * random)
     bound = min(policy.backoff_max, policy.backoff_min * 2.0 ** (attempts - 1))
     return bound * random
+
+
+def falls_back(error: BaseException, *, delivered: bool = False) -> bool:
+    """Whether another model may succeed where this one has failed for good.
+
+    It may when the provider is down, overloaded or out of reach, when its breaker is open, when a
+    permit cannot come before the deadline or the account is out of money, and when the prompt is
+    too long for this model. It may not when the call itself is at fault (a wrong key, a bad
+    request, a refusal to answer), nor when its time is over.
+
+    Args:
+        error: what the call has failed with.
+        delivered: somebody has read some of the answer already: a second one would not fit.
+    """
+    return isinstance(error, _ELSEWHERE) and not delivered
 
 
 class RetryBudget:

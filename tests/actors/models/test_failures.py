@@ -205,3 +205,19 @@ def test_how_long_to_wait(headers: dict[str, str], delay: float | None) -> None:
 def test_go_durations(text: str, seconds: float | None) -> None:
     """As OpenAI writes its resets."""
     assert parse_duration(text) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("found", "spent"),
+    [
+        (error(429, code="insufficient_quota", retry_after="20"), True),
+        (error(402), True),
+        (error(400, said="Your credit balance is too low"), True),
+        (error(429, code="rate_limit_exceeded"), False),
+        (error(429, retry_after="600"), False),
+    ],
+)
+def test_money_and_time_are_told_apart(found: ModelError, *, spent: bool) -> None:
+    """A quota that is used up is not waited for, whatever Retry-After says."""
+    assert isinstance(found, RateLimitError)
+    assert found.spent is spent
