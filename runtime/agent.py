@@ -162,3 +162,42 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         rt = current_runtime(runtime)
         items: Sequence[str] = list(prompts)
         return await fan_out(items, lambda prompt: rt.arun(self, prompt, **options), max_concurrent)
+
+    def batch(
+        self,
+        prompts: Iterable[str],
+        *,
+        size: int = 20,
+        max_concurrent: int = 64,
+        runtime: Runtime | None = None,
+        **options: Any,
+    ) -> list[Result[T_co]]:
+        """Answer up to `size` prompts with one request; results in order. Blocks.
+
+        For many short prompts: what they share is sent once. Each answer is checked to be whose it
+        is and of the agent's type; where that is not certain the prompt is asked again by itself.
+        """
+        rt = current_runtime(runtime)
+        work = self.abatch(prompts, size=size, max_concurrent=max_concurrent, runtime=rt, **options)
+        return rt.complete(work, "agent.abatch")
+
+    async def abatch(
+        self,
+        prompts: Iterable[str],
+        *,
+        size: int = 20,
+        max_concurrent: int = 64,
+        runtime: Runtime | None = None,
+        **options: Any,
+    ) -> list[Result[T_co]]:
+        """The twin of `batch`."""
+        from understudy.runtime.batch import batch
+
+        return await batch(
+            current_runtime(runtime),
+            self,
+            list(prompts),
+            size=size,
+            max_concurrent=max_concurrent,
+            options=options,
+        )

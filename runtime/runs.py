@@ -31,6 +31,7 @@ class Run(Generic[T]):
         reply: Reply[T],
         origin: Origin,
         cancel: Callable[[], object],
+        output: Any = None,  # Any: the output= of an agent
     ) -> None:
         self._runtime = runtime
         self.reply = reply
@@ -38,6 +39,7 @@ class Run(Generic[T]):
         self.run_id = origin.run_id or ""
         self.trace_id = origin.trace_id or ""
         self._cancel = cancel
+        self.output = output
 
     @property
     def status(self) -> Status:

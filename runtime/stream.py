@@ -26,9 +26,11 @@ from understudy.messages.chunks import AnyChunk, StreamEnd
 from understudy.messages.errors import UnderstudyError, WouldDeadlockError
 
 if TYPE_CHECKING:
+    from understudy.runtime.items import Items
     from understudy.runtime.runs import Run
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class Stream(Generic[T]):
@@ -76,6 +78,19 @@ class Stream(Generic[T]):
     def collect(self) -> str:
         """The whole text, when it is complete. Blocks this thread."""
         return self.wait().text
+
+    def items(self: Stream[list[E]]) -> Items[E]:
+        """The elements of an `output=list[...]`, each as soon as it is complete; see `Items`.
+
+        `for city in stream.items()`, or `async for`.
+
+        Raises:
+            ConfigError: the agent's output is no list.
+            UnderstudyError: at its end, when the run failed.
+        """
+        from understudy.runtime.items import Items
+
+        return Items(self, self._run.output)
 
     def wait(self) -> Result[T]:
         """Read to the end and give the result. Blocks this thread.

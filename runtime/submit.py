@@ -220,7 +220,8 @@ class Submitter(ABC):
             reply = crew.run_agent(
                 spec, prompt, origin=origin, history=tuple(history), timeout=timeout, sink=sink
             )
-        return self._opened(Run(self._itself(), reply, origin, reply.cancel), name, begin)
+        run = Run(self._itself(), reply, origin, reply.cancel, output=spec.output)
+        return self._opened(run, name, begin)
 
     def _submit_workflow(self, spec: WorkflowSpec, value: Any) -> Run[WorkflowResult]:
         crew = self.crew

@@ -67,13 +67,13 @@ class OutputPlan:
         problem = ""
         for data in json_values(text):
             try:
-                return _value(self._shape, self._unwrapped(data))
+                return read_value(self._shape, self._unwrapped(data))
             except MismatchError as error:
                 problem = problem or str(error)  # of the likeliest
         bare = text.strip().strip("`\"'")
         if self._member == "value" and bare and "{" not in bare:  # a word, where one was asked for
             try:
-                return _value(self._shape, bare)
+                return read_value(self._shape, bare)
             except MismatchError:
                 pass
         raise MismatchError(problem or "It holds no complete JSON")
@@ -90,7 +90,7 @@ class OutputPlan:
             data = msgspec.json.decode(text.encode())
         except msgspec.DecodeError as error:
             raise MismatchError(str(error)) from error
-        return _value(self._shape.item, data)
+        return read_value(self._shape.item, data)
 
     @property
     def is_list(self) -> bool:
@@ -108,7 +108,8 @@ class OutputPlan:
         return data
 
 
-def _value(shape: Shape, data: Any) -> Any:  # Any: JSON in, a value out
+def read_value(shape: Shape, data: Any) -> Any:  # Any: JSON in, a value out
+    """The value; whatever goes wrong on the way is a `MismatchError`."""
     try:
         return shape.read(data)
     except MismatchError:
