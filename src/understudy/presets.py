@@ -1,0 +1,52 @@
+"""Agents with settings that have proved themselves: `presets.chat("openai:gpt-5-mini")`.
+
+Three starting points, each a plain `Agent`: every setting can be given otherwise in the call, or
+changed with `with_`. The values are those of the performance guide of AgenticGoKit vNext, whose
+presets these continue; beside each stands the section and the line that it is from. What the guide
+does not say is as for any other agent.
+
+How a stream is buffered is no setting of an agent: `agent.stream(prompt, buffer="chat")`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from understudy.runtime.agent import Agent
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from understudy.messages.agents import AgentOptions, Model
+
+CHAT: dict[str, Any] = {  # Any: fields of an agent
+    "temperature": 0.7,  # Temperature Settings, line 394: "0.7-0.9: Standard performance"
+    "max_tokens": 1000,  # Limiting Context Size, line 103
+}
+RESEARCH: dict[str, Any] = {  # Any: fields of an agent
+    "temperature": 0.0,  # Temperature Settings, line 383: "Deterministic (faster, consistent)"
+    "max_tokens": 2000,  # Token Limits, line 406: "Detailed response"
+}
+DATA: dict[str, Any] = {  # Any: fields of an agent
+    "temperature": 0.0,  # Temperature Settings, line 383: "Deterministic (faster, consistent)"
+    "max_tokens": 1000,  # Limiting Context Size, line 103
+}
+
+
+def chat(model: Model = None, **changes: Unpack[AgentOptions]) -> Agent[str]:
+    """For conversations: lively, not long."""
+    return _made(model, CHAT, changes)
+
+
+def research(model: Model = None, **changes: Unpack[AgentOptions]) -> Agent[str]:
+    """For finding out: consistent, with room for details."""
+    return _made(model, RESEARCH, changes)
+
+
+def data(model: Model = None, **changes: Unpack[AgentOptions]) -> Agent[str]:
+    """For extracting and converting: consistent. `presets.data(...).with_(output=list[Row])`."""
+    return _made(model, DATA, changes)
+
+
+def _made(model: Model, settings: dict[str, Any], changes: Any) -> Agent[str]:  # Any: fields
+    return Agent(model).with_(**{**settings, **changes})
