@@ -16,6 +16,7 @@ from understudy.messages.agents import AgentSpec, RunAgent
 from understudy.messages.errors import CodecError, ConfigError
 from understudy.messages.functions import FunctionRef, function_path, load_function
 from understudy.messages.secrets import Secret
+from understudy.messages.tools import ToolsetSpec, ToolSpec
 from understudy.messages.types import TypeRef, load_type, type_ref
 from understudy.messages.workflows import RunStep, RunWorkflow, StepSpec, WorkflowSpec
 
@@ -41,6 +42,11 @@ def refuse_local(value: object) -> None:
             _refuse_target(value.target, f"step {value.path!r}: ")
         case AgentSpec():
             _refuse_agent(value, "")
+        case ToolSpec():
+            _refuse_tool(value)
+        case ToolsetSpec():
+            for tool in value.tools:
+                _refuse_tool(tool)
         case RunWorkflow() | RunAgent():
             refuse_local(value.spec)
         case _:
@@ -123,6 +129,14 @@ def _refuse_target(target: object, where: str) -> None:
                 f"{where}its target is of type {type(target).__name__}; "
                 "an agent, a workflow or a function can be a step"
             )
+
+
+def _refuse_tool(spec: ToolSpec) -> None:
+    if not isinstance(spec.function, FunctionRef):
+        try:
+            function_path(spec.function)
+        except ConfigError as error:
+            raise ConfigError(f"tool {spec.name!r}: {error.message}") from error
 
 
 def _refuse_agent(spec: AgentSpec, where: str) -> None:

@@ -14,8 +14,9 @@ import msgspec
 
 from understudy.messages.chat import ToolCall
 from understudy.messages.functions import FunctionRef
-from understudy.messages.workflows import Effects
 
+Effects = Literal["none", "idempotent", "at_most_once"]
+"""What happens outside when something runs: whether it may run again."""
 Isolation = Literal["inline", "thread", "process"]
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import msgspec
 from understudy.messages.agents import AgentSpec
 from understudy.messages.chat import Usage
 from understudy.messages.functions import FunctionRef
+from understudy.messages.tools import Effects as Effects  # noqa: PLC0414 - steps say it too
 
 Mode = Literal["sequential", "parallel", "dag"]
 OnError = Literal["fail", "continue"]
-Effects = Literal["none", "idempotent", "at_most_once"]
 StepStatus = Literal["completed", "failed", "cancelled", "skipped"]
 RunStatus = Literal["completed", "failed", "cancelled"]
 

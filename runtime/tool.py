@@ -25,8 +25,7 @@ from understudy.actors.tools.table import specs_of
 from understudy.messages.chat import ToolCall
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef, function_path
-from understudy.messages.tools import Isolation, ToolResult, ToolsetSpec, ToolSpec
-from understudy.messages.workflows import Effects
+from understudy.messages.tools import Effects, Isolation, ToolResult, ToolsetSpec, ToolSpec
 from understudy.runtime.current import current_runtime
 
 if TYPE_CHECKING:
@@ -279,7 +278,7 @@ def _lazy(name: str, entry: Any, isolation: Isolation | None) -> ToolSpec:  # An
         ) from error
     check(spec)
     if not fields.get("parameters"):
-        spec = msgspec.structs.replace(spec, parameters=dict(_ANYTHING), strict=False)
+        spec = msgspec.structs.replace(spec, parameters=dict(_ANYTHING))
     return spec
 
 

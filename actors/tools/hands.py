@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import msgspec
+
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.origins import origin_in_hand, under
@@ -70,9 +72,8 @@ class Hands:
             return Tried(error=ToolError(f"Tool calls nest more than {MAX_NESTING} deep."))
         inline = message.tool.isolation == "inline"
         kind = InlineToolActor if inline else thread_tool(around.depth)
-        origin = Origin(
-            run_id=around.run_id,
-            trace_id=around.trace_id,
+        origin = msgspec.structs.replace(
+            around,
             depth=around.depth + 1,
             held=around.held if lease is None else (*around.held, lease),
         )
@@ -127,7 +128,9 @@ class Hands:
                 "run_id": "" if context is None else context.run_id,
             },
         )
-        ref = self._take(kind)
+        ref = self._found(kind) or await self._system.spawn(
+            self._process_worker, parent=self._branch.cell
+        )
         reply = ref.request(request, timeout=seconds)
         try:
             return Tried(rendered=render(await reply))
@@ -160,15 +163,20 @@ class Hands:
         return Tried(rendered=value)
 
     def _take(self, kind: type[Actor]) -> Ref[Any]:
+        """A free actor, or a new one; these have nothing to do when they start."""
+        ref = self._found(kind)
+        if ref is None:
+            spec = ChildSpec(cls=kind, restart="temporary", mailbox=MailboxOptions(capacity=2))
+            ref = self._system.spawn(spec, parent=self._branch.cell).get()
+        return ref
+
+    def _found(self, kind: type[Actor]) -> Ref[Any] | None:
         free = self._free[kind]
         while free:
             ref = free.pop()
             if ref.state == ActorState.RUNNING:
                 return ref
-        spec = self._process_worker
-        if kind is not spec.cls:
-            spec = ChildSpec(cls=kind, restart="temporary", mailbox=MailboxOptions(capacity=2))
-        return self._system.spawn(spec, parent=self._branch.cell).get()
+        return None
 
 
 _NOWHERE = Origin()
