@@ -131,7 +131,11 @@ def _check(completion: Completion, provider: str, model: str) -> None:
         "partial": completion.message.content or None,
     }
     if completion.finish_reason == "content_filter":
-        raise ContentFilterError(f"{provider}:{model} refused to answer (content filter)", **facts)
+        msg = (
+            f"{provider}:{model} refused to answer (content filter); word the prompt otherwise, "
+            "or use another model"
+        )
+        raise ContentFilterError(msg, **facts)
     if completion.message.tool_calls:
         names = ", ".join(call.name for call in completion.message.tool_calls)
         msg = f"{provider}:{model} calls {names}, but this agent has no tools"

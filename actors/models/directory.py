@@ -123,7 +123,7 @@ class ModelDirectory:
             return Served(self._local(), model, provider)
         entry = provider_for(provider)
         settings = ProviderSettings(
-            base_url=spec.base_url or self.defaults.base_url, api_key=self._key(entry, spec)
+            base_url=spec.base_url or self.defaults.base_url, api_key=self._key(entry, spec, model)
         )
         key = (provider, settings.base_url, settings.api_key)
         ref = self._alive(key)
@@ -133,7 +133,7 @@ class ModelDirectory:
             ref = self._spawn(entry.factory(settings, self._transport), key, remote=True)
         return Served(ref, model, provider)
 
-    def _key(self, entry: ProviderEntry, spec: AgentSpec) -> Secret | None:
+    def _key(self, entry: ProviderEntry, spec: AgentSpec, model: str) -> Secret | None:
         given = spec.api_key if spec.api_key is not None else self.defaults.api_key
         if given is None and entry.key_variable is not None:
             if not self._environ.get(entry.key_variable):
@@ -141,7 +141,7 @@ class ModelDirectory:
                     f"{entry.name} needs a key: export {entry.key_variable}=..., or give api_key= "
                     "to the agent, or [llm] api_key"
                 )
-                raise AuthenticationError(msg, provider=entry.name)
+                raise AuthenticationError(msg, provider=entry.name, model=model)
             given = f"env:{entry.key_variable}"
         return resolve_secret(given, self._environ)
 

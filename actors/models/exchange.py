@@ -130,8 +130,13 @@ class Exchange:
             case httpx.LocalProtocolError():
                 # The library's text quotes the header that it dislikes.
                 return BadRequestError(f"{where}: the request cannot be written as HTTP")
+            case httpx.ProxyError():
+                told = f"{where}: {said}; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY, or proxy="
+                return ConnectError(told)
             case httpx.RemoteProtocolError() if "without sending" not in said:
-                return ResponseError(f"{where}: {host} does not speak HTTP/1.1 ({said})")
+                return ResponseError(
+                    f"{where}: {host} does not speak HTTP/1.1 ({said}); is base_url right?"
+                )
             case httpx.ReadError() | httpx.WriteError() | httpx.RemoteProtocolError():
                 told = f"{where}: the connection to {host} broke before an answer came ({said})"
                 return ConnectError(told, retryable=True)

@@ -93,18 +93,20 @@ _STATUS_OF = {
 """For errors inside a stream, whose HTTP status says 200."""
 
 _BROKE = "the account's quota or budget is used up"
+_TROUBLE = "it is the provider's trouble: try later, or another model"
 _KINDS: dict[int, tuple[type[ModelError], str]] = {
     2: (ResponseError, ""),
     3: (ResponseError, "redirects are not followed; set base_url to the final address"),
     4: (BadRequestError, ""),
-    5: (ServerError, ""),
+    5: (ServerError, _TROUBLE),
     401: (AuthenticationError, "check the API key and what it may use"),
     402: (RateLimitError, _BROKE),
     403: (AuthenticationError, "check the API key and what it may use"),
     404: (BadRequestError, "check the model's name and base_url"),
-    408: (ServerError, ""),
-    409: (ServerError, ""),
-    429: (RateLimitError, ""),
+    408: (ServerError, _TROUBLE),
+    409: (ServerError, _TROUBLE),
+    413: (BadRequestError, "send less: fewer messages, smaller pictures"),
+    429: (RateLimitError, "call less often: limits= paces all callers of an account"),
 }
 """By status, or by its first digit; with the remedy, where there is one."""
 
@@ -229,7 +231,7 @@ def _kind(status: int | None, refusal: Refusal) -> tuple[type[ModelError], str]:
     if any(mark in said for mark in _TOO_LONG):
         return ContextWindowError, "shorten the history (context_window=) or use a bigger model"
     if refusal.code in _FILTERED or refusal.type in _FILTERED:
-        return ContentFilterError, ""
+        return ContentFilterError, "word the prompt otherwise, or use another model"
     if _out_of_money(refusal):
         return RateLimitError, _BROKE
     if refusal.code in _BAD_KEYS:

@@ -57,7 +57,7 @@ class JsonReader(Generic[T]):
             return self._decoder.decode(data)
         except BAD_JSON as error:
             start = data[:80].decode("utf-8", "replace")
-            told = f"not {self._what} ({error}): it starts with {start!r}"
+            told = f"not {self._what} ({error}): it starts with {start!r}; is base_url right?"
             raise ResponseError(told) from None
 
 

@@ -379,7 +379,7 @@ async def test_nobody_listens(transport: LeasedTransport) -> None:
 @pytest.mark.parametrize(
     ("raised", "kind", "retryable"),
     [
-        (httpx.ProxyError("407 refused"), ConnectError, True),
+        (httpx.ProxyError("407 refused"), ConnectError, False),
         (httpx.LocalProtocolError(f"bad header {KEY}"), BadRequestError, False),
         (httpx.RemoteProtocolError("illegal status line"), ResponseError, False),
         (httpx.ReadTimeout("silence"), ServerError, True),
