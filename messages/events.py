@@ -149,3 +149,17 @@ class ModelRetried(Event, frozen=True, kw_only=True):
     attempt: int
     delay: float
     error: ErrorInfo
+
+
+class ReaderLagged(Event, frozen=True, kw_only=True):
+    """A reader that is not the owner of its stream fell out of the window: it missed chunks."""
+
+    run_id: str
+    missed: int
+
+
+class StreamIdled(Event, frozen=True, kw_only=True):
+    """Nobody has read a stream for `seconds`: its run was cancelled."""
+
+    run_id: str
+    seconds: float

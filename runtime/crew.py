@@ -20,12 +20,14 @@ from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.limiters.directory import LimiterDirectory
 from understudy.actors.models.directory import Defaults, ModelDirectory
 from understudy.actors.processes.worker import ProcessWorker
+from understudy.actors.streams.emitter import Streams
 from understudy.actors.tools.directory import ToolDirectory
 from understudy.actors.tools.station import ToolDefaults
 from understudy.messages.agents import AgentSpec, Result, RunAgent
 from understudy.messages.envelope import Origin
 from understudy.messages.errors import WorkflowError
 from understudy.messages.limits import Limit
+from understudy.messages.streams import StreamOptions
 from understudy.messages.workflows import RunWorkflow, WorkflowResult, WorkflowSpec
 from understudy.runtime.graph import MAX_DEPTH
 from understudy.runtime.step_pools import StepPools
@@ -50,6 +52,8 @@ class Crew:
         max_runs: agent runs at a time.
         limits: by pattern of `provider:model`.
         tools: `[tools]`.
+        streaming: how streams are buffered that do not say otherwise.
+        stream_timeout: seconds after which a stream that nobody reads is cancelled.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class Crew:
         max_runs: int,
         limits: Mapping[str, Limit],
         tools: ToolDefaults | None = None,
+        streaming: StreamOptions,
+        stream_timeout: float,
     ) -> None:
         self.system = system
         self.limiters = LimiterDirectory(system, limits)
@@ -81,6 +87,8 @@ class Crew:
             process_worker=child(ProcessWorker, warm=False),
         )
         self.troupe = Troupe(system, self.models, max_runs)
+        self.streams = Streams(system, stream_timeout)
+        self.stream_defaults = streaming
         self.steps = StepPools(self, workers, threads)
         self._ids = itertools.count(1)
         self._prefix = f"{system.random.getrandbits(32):08x}"

@@ -161,7 +161,7 @@ class Runtime(Lifecycle, Casting):
         )
 
     def _make_crew(self, system: ActorSystem) -> Crew:
-        llm = self.config.llm
+        llm, streaming = self.config.llm, self.config.streaming
         return Crew(
             system,
             defaults=Defaults(
@@ -172,6 +172,8 @@ class Runtime(Lifecycle, Casting):
             threads=self._threads,
             max_runs=self._max_runs,
             limits=self._limits,
+            streaming=streaming.options,
+            stream_timeout=streaming.timeout,
         )
 
     def _make_threads(self, bulkhead: str) -> ThreadsDispatcher:

@@ -5,27 +5,25 @@
             print(chunk.delta, end="")
     print(stream.result.usage)
 
-Reading is bounded: when the reader is behind, the producer waits, and stops reading its socket.
-Leaving the block early cancels the run and closes the socket. A stream that fails gives
-`StreamFailed`, then `StreamEnd`: the loop over chunks does not raise; `.result`, `text()`,
-`collect()` and `wait()` do, with the text that arrived as `.partial`. `async with` and `async for`
-are the twins.
+Who opened it is its owner: when the owner is behind, the producer waits, and stops reading its
+socket. Leaving the block early cancels the run and closes the socket. `async with` and `async for`
+are the twins. Others read along at their own pace (`tee`, `subscribe`), within a window of what has
+passed; they never hold the producer up. How reading goes is in `reading`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from _thread import get_ident
-from collections.abc import AsyncIterator, Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from understudy.actors.streams.buffer import StreamBuffer
+from understudy.actors.streams.emitter import Streams, teller
+from understudy.actors.streams.reader import subscribe
 from understudy.messages.agents import Result
-from understudy.messages.chunks import AnyChunk, StreamEnd
-from understudy.messages.errors import UnderstudyError, WouldDeadlockError
+from understudy.messages.errors import ConfigError
+from understudy.runtime.reading import StreamReader
 
 if TYPE_CHECKING:
+    from understudy.actors.kernel.system import ActorSystem
     from understudy.runtime.items import Items
     from understudy.runtime.runs import Run
 
@@ -33,51 +31,57 @@ T = TypeVar("T")
 E = TypeVar("E")
 
 
-class Stream(Generic[T]):
-    """See the module's docstring. One reader, on any thread or loop."""
+class Stream(StreamReader[T]):
+    """See the module's docstring."""
 
-    def __init__(self, run: Run[Result[T]], buffer: StreamBuffer, loop_thread: int) -> None:
-        self._run = run
-        self._buffer = buffer
-        self._loop_thread = loop_thread
-        self._ended = False
+    def __init__(
+        self, run: Run[Result[T]], buffer: StreamBuffer, system: ActorSystem, streams: Streams
+    ) -> None:
+        text_only = buffer.options.text_only
+        reader = subscribe(buffer, text_only=text_only, owner=True)
+        super().__init__(run, buffer, reader, system.loop_thread)
+        self._system = system
+        self._streams = streams
+        streams.open(run.run_id, buffer, run.cancel)
         run.reply.add_done_callback(lambda reply: buffer.close(reply.outcome().error))
 
-    # -- reading -----------------------------------------------------------------------------------
+    def subscribe(self, *, after: int | None = None, text_only: bool = False) -> StreamReader[T]:
+        """Read it too, at another pace, from chunk number `after` on.
 
-    def __iter__(self) -> Iterator[AnyChunk]:
-        self._check_thread("iterate with `async for`")
-        while not self._ended:
-            chunk = self._buffer.take()
-            if chunk is None:
-                self._buffer.readable().get()
-                continue
-            self._ended = isinstance(chunk, StreamEnd)
-            yield chunk
-
-    async def __aiter__(self) -> AsyncIterator[AnyChunk]:
-        while not self._ended:
-            chunk = self._buffer.take()
-            if chunk is None:
-                await self._buffer.readable()
-                continue
-            self._ended = isinstance(chunk, StreamEnd)
-            yield chunk
-
-    def text(self) -> Iterator[str]:
-        """The text, piece by piece.
+        Args:
+            after: the `index` of the last chunk that is known; None: from the oldest that is still
+                there. What lies outside the window is a `StreamError` (`reason="lagged"`).
+            text_only: leave out what is not text.
 
         Raises:
-            UnderstudyError: at its end, when the run failed.
+            ConfigError: the stream has no chunk of that number.
         """
-        for chunk in self:
-            if chunk.delta:
-                yield chunk.delta
-        self.wait()
+        reader = subscribe(
+            self._buffer,
+            after=after,
+            text_only=text_only,
+            on_lag=teller(self._system, self._run.run_id),
+        )
+        return StreamReader(self._run, self._buffer, reader, self._loop_thread, self)
 
-    def collect(self) -> str:
-        """The whole text, when it is complete. Blocks this thread."""
-        return self.wait().text
+    def tee(self, n: int = 2) -> tuple[StreamReader[T], ...]:
+        """Readers that each see everything from here on; read them instead of this.
+
+        The first takes the owner's place: it holds the producer up when it is behind. The others
+        must not fall out of the window. When the last has left, the run ends.
+
+        Raises:
+            ConfigError: fewer than one reader.
+        """
+        if n < 1:
+            msg = f"tee({n}): at least 1 reader is needed"
+            raise ConfigError(msg)
+        mine = self._reader
+        others = [
+            self.subscribe(after=mine.position - 1, text_only=mine.text_only) for _ in range(n - 1)
+        ]
+        first = StreamReader(self._run, self._buffer, mine, self._loop_thread, self)
+        return (first, *others)
 
     def items(self: Stream[list[E]]) -> Items[E]:
         """The elements of an `output=list[...]`, each as soon as it is complete; see `Items`.
@@ -92,83 +96,21 @@ class Stream(Generic[T]):
 
         return Items(self, self._run.output)
 
-    def wait(self) -> Result[T]:
-        """Read to the end and give the result. Blocks this thread.
-
-        Raises:
-            UnderstudyError: the run failed; `.partial` is the text that had arrived.
-        """
-        for _ in self:
-            pass
-        return self.result
-
-    async def await_result(self) -> Result[T]:
-        """The twin of `wait`."""
-        async for _ in self:
-            pass
-        return self.result
-
-    @property
-    def result(self) -> Result[T]:
-        """The result, once the stream has ended.
-
-        Raises:
-            UnderstudyError: the run failed or was cancelled (`.partial`), or goes on.
-        """
-        if not self._run.reply.done:
-            msg = "the stream has not ended: read it to the end, or call wait()"
-            raise UnderstudyError(msg, run_id=self._run.run_id)
-        outcome = self._run.reply.outcome()
-        if outcome.error is None:
-            result: Result[T] = outcome.value
-            return result
-        if isinstance(outcome.error, UnderstudyError) and outcome.error.partial is None:
-            outcome.error.partial = self._buffer.text
-        raise outcome.error
-
-    def cancel(self) -> None:
-        """End the run; the stream ends with `StreamFailed` and `StreamEnd`."""
-        self._run.cancel()
-
-    # -- blocks ------------------------------------------------------------------------------------
-
-    def __enter__(self) -> Stream[T]:
-        self._check_thread("use `async with agent.astream(...)`")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave()
-
-    async def __aenter__(self) -> Stream[T]:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave()
-        await asyncio.sleep(0)
-
-    def _leave(self) -> None:
+    def close(self) -> None:
+        """Read no more: the run is cancelled if it goes on, and its socket closed. Never blocks."""
         if not self._run.reply.done:
             self._run.cancel()
         self._buffer.close()
-
-    def _check_thread(self, remedy: str) -> None:
-        if get_ident() == self._loop_thread:
-            msg = f"reading this stream here would stop the loop that fills it: {remedy}"
-            raise WouldDeadlockError(msg)
+        self._streams.close(self._run.run_id)
 
     def __del__(self) -> None:
         run: Any = getattr(self, "_run", None)  # Any: half-made when __init__ failed
-        if run is not None and not run.reply.done:
+        if run is None:
+            return
+        streams: Streams | None = getattr(self, "_streams", None)
+        if streams is not None:
+            streams.close(run.run_id)
+        if not run.reply.done:
             import warnings
 
             run.cancel()

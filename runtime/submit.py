@@ -19,6 +19,7 @@ from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.origins import origin_in_hand, under
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import StreamBuffer
+from understudy.actors.streams.joining import make_buffer
 from understudy.messages.agents import AgentSpec, Result
 from understudy.messages.chat import Message, Usage
 from understudy.messages.control import Outcome
@@ -30,6 +31,7 @@ from understudy.messages.errors import (
     to_wire,
 )
 from understudy.messages.events import RunFinished, RunStarted
+from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
 from understudy.runtime.runs import Run
 from understudy.runtime.stream import Stream
@@ -169,18 +171,39 @@ class Submitter(ABC):
         *,
         history: tuple[Message, ...] = (),
         timeout: float | None = None,
-        buffer_size: int = 100,
+        buffer: str | None = None,
+        buffer_size: int | None = None,
+        flush_interval: float | None = None,
+        text_only: bool | None = None,
+        retain: Retain | None = None,
         tenant: str | None = None,
         session: str | None = None,
         **overrides: Any,  # Any: fields of the spec
     ) -> Stream[Any]:  # Any: the output's type
-        """Start a run whose text is read while it is made; see `Stream`, and `submit`."""
+        """Start a run whose text is read while it is made; see `Stream`.
+
+        `buffer` is `realtime`, `chat`, `data` or `batch`: a size and a flush interval. The other
+        options of the stream are those of `StreamOptions`; what is not given is as `[streaming]`
+        says. The rest is as for `submit`.
+        """
         self._check_open()
         spec = with_changes(target, overrides)
-        buffer = StreamBuffer(buffer_size, self.system.now)
+        options = stream_options(
+            self.crew.stream_defaults,
+            buffer=buffer,
+            buffer_size=buffer_size,
+            flush_interval=flush_interval,
+            text_only=text_only,
+            retain=retain,
+        )
+        if options.retain != "full" and getattr(spec, "output", None) not in (None, str):
+            msg = f"retain={options.retain!r} with output=: the whole text is needed to read it"
+            raise ConfigError(msg)
+        system, streams = self.system, self.crew.streams
+        made = make_buffer(options, system)
         with self._scoped(tenant, session):
-            run = self._submit_agent(spec, prompt, history=history, timeout=timeout, sink=buffer)
-        return Stream(run, buffer, self.system.loop_thread)
+            run = self._submit_agent(spec, prompt, history=history, timeout=timeout, sink=made)
+        return Stream(run, made, system, streams)
 
     def check_blocking(self, msg: str) -> None:
         """Raise `WouldDeadlockError` on the thread of this runtime's loop."""

@@ -19,6 +19,7 @@ import msgspec
 from understudy.actors.models.failures import Refusal
 from understudy.actors.models.provider import TextPiece, ThoughtPiece
 from understudy.actors.models.wire import BAD_JSON, JsonObject
+from understudy.actors.rules.kept import kept
 from understudy.actors.rules.strict_schema import drop_added_nulls
 from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.chat import AssistantMessage, Thought, ToolCall, Usage, text_of
@@ -66,10 +67,14 @@ class Assembly(ABC):
         self.usage: Usage | None = None
         self.ended = False
         self.thoughts: list[Thought] = []
-        self._texts: list[str] = []
-        self._shown: list[str] = []
+        self._said = kept("full")
+        self._shown = kept("full")
         self._calls: list[ToolCall] = []
         self._fresh: list[TextPiece | ThoughtPiece] = []
+
+    def keep(self, retain: str) -> None:
+        """How much of the text is kept, said before any has come: `full`, `tail` or `none`."""
+        self._said, self._shown = kept(retain), kept(retain)
 
     @abstractmethod
     def read(self, payload: bytes) -> None:
@@ -93,7 +98,7 @@ class Assembly(ABC):
     @property
     def text(self) -> str:
         """The text so far."""
-        return "".join(self._texts)
+        return self._said.text
 
     def take(self, payload: bytes, *, whole: bool = False) -> list[TextPiece | ThoughtPiece]:
         """What a payload adds, in order."""
@@ -107,13 +112,13 @@ class Assembly(ABC):
     def say(self, text: str | None) -> None:
         """Some text of the answer has come."""
         if text:
-            self._texts.append(text)
+            self._said.add(text)
             self._fresh.append(TextPiece(text=text))
 
     def think(self, text: str | None) -> None:
         """Some of the model's reasoning has come."""
         if text:
-            self._shown.append(text)
+            self._shown.add(text)
             self._fresh.append(ThoughtPiece(text=text))
 
     def call(self, id: str | None, name: str | None, arguments: JsonObject) -> ToolCall:
@@ -154,13 +159,14 @@ class Assembly(ABC):
         if self.usage is not None:
             return self.usage
         asked = sum(estimate_tokens(text_of(message)) for message in self.request.messages)
-        given = estimate_tokens(self.text) + estimate_tokens("".join(self._shown))
+        given = self._said.tokens + self._shown.tokens
         return Usage(input_tokens=asked, output_tokens=given, measured=False)
 
     def _kept(self) -> tuple[Thought, ...]:
-        if self.thoughts or not self._shown:
+        shown = "" if self.thoughts else self._shown.text
+        if not shown:
             return tuple(self.thoughts)
-        return (Thought(text="".join(self._shown), provider=self.provider),)
+        return (Thought(text=shown, provider=self.provider),)
 
     def _spare_id(self) -> str:
         """Numbered on from the calls before, so that no two of a conversation are the same."""

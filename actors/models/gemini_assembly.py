@@ -153,9 +153,9 @@ class GeminiAssembly(Assembly):
 
     def close(self) -> None:
         """What was thought is one thought, before what it led to."""
-        if self._shown and (self.thoughts or self._signed_thought):
+        if self._shown.text and (self.thoughts or self._signed_thought):
             token = self._signed_thought
-            shown = Thought(text="".join(self._shown), provider=self.provider, token=token)
+            shown = Thought(text=self._shown.text, provider=self.provider, token=token)
             self.thoughts.insert(0, shown)
 
     def _take(self, part: Part) -> None:

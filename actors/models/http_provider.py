@@ -32,6 +32,7 @@ from understudy.actors.models.provider import (
     check_base_url,
     check_key,
 )
+from understudy.actors.models.streaming import Sink, pour
 from understudy.actors.models.wire import JsonObject, encode, read_refusal
 from understudy.messages.errors import (
     AuthenticationError,
@@ -162,6 +163,22 @@ class HttpProvider(ABC):
         finally:
             await answer.aclose()
 
+    async def push(
+        self, request: Complete, sink: Sink, *, timeout: float | None = None
+    ) -> Completion:
+        """As `stream`, into a sink (see `streaming.Pusher`), without a generator in between."""
+        answer = await self._begin(request, timeout, stream=True, retain=sink.retain)
+        delivered = False
+        try:
+            while (pieces := await answer.next()) is not None:
+                delivered = delivered or bool(pieces)
+                await pour(pieces, sink)
+            return answer.completion()
+        except (ModelError, DeadlineExceededError) as error:
+            raise answer.blamed(error, delivered=delivered) from error.__cause__
+        finally:
+            await answer.aclose()
+
     async def aclose(self) -> None:  # noqa: B027 - what a Provider promises; there is nothing
         """Nothing to let go of: connections are the transport's."""
 
@@ -185,12 +202,16 @@ class HttpProvider(ABC):
         except ModelError as error:
             raise blame.named(error) from error.__cause__
 
-    async def _begin(self, request: Complete, timeout: float | None, *, stream: bool) -> Answering:
+    async def _begin(
+        self, request: Complete, timeout: float | None, *, stream: bool, retain: str = "full"
+    ) -> Answering:
         incoming, blame = await self._post(
             self.ask(request, stream=stream), model=request.model, timeout=timeout
         )
         payloads = Payloads(incoming, self.framing if stream else "whole", self._max_bytes)
-        return Answering(incoming, payloads, self.assembly(request), blame)
+        assembly = self.assembly(request)
+        assembly.keep(retain)
+        return Answering(incoming, payloads, assembly, blame)
 
     async def _post(self, ask: Ask, *, model: str, timeout: float | None) -> tuple[Incoming, Blame]:
         exchange = self._exchange

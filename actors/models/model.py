@@ -14,9 +14,8 @@ permit of its own, and tells how it ended.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import aclosing
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -24,8 +23,9 @@ from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.deferred import Deferred
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.models.permits import Permits
-from understudy.actors.models.provider import Embedder, Provider, TextPiece
+from understudy.actors.models.provider import Embedder, Provider
 from understudy.actors.models.spending import NOTHING, spent_by
+from understudy.actors.models.streaming import stream_into
 from understudy.actors.rules.retries import RetryBudget, RetryPolicy, retry_delay
 from understudy.messages.chat import Usage
 from understudy.messages.control import Outcome
@@ -33,7 +33,6 @@ from understudy.messages.errors import (
     BadRequestError,
     ModelError,
     OverloadedError,
-    ResponseError,
     UnderstudyError,
     to_wire,
 )
@@ -41,21 +40,6 @@ from understudy.messages.events import ModelRetried
 from understudy.messages.models import Complete, CompleteStream, Completion, Embed, Embeddings
 
 Request = Complete | CompleteStream | Embed
-
-
-class TextSink(Protocol):
-    """Where the text of a streamed answer goes."""
-
-    text_only: bool
-    """Nobody wants to see the model think."""
-
-    async def write(self, text: str) -> None:
-        """Take some text; waits while the reader is behind."""
-        ...
-
-    async def think(self, thought: str) -> None:
-        """Take some reasoning; waits while the reader is behind."""
-        ...
 
 
 class Call(msgspec.Struct):
@@ -142,25 +126,11 @@ class ModelActor(Actor):
                     request, timeout=left
                 )
             elif isinstance(request, CompleteStream):
-                answer = await self._stream(request, left)
+                answer = await stream_into(self._provider, request.request, request.sink, left)
             else:
                 answer = await self._embedder(request.model).embed(request, timeout=left)
             permit.used(answer)
             return answer
-
-    async def _stream(self, message: CompleteStream, left: float | None) -> Completion:
-        sink: TextSink = message.sink
-        async with aclosing(self._provider.stream(message.request, timeout=left)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Completion):
-                    return piece
-                if isinstance(piece, TextPiece):
-                    await sink.write(piece.text)
-                elif not sink.text_only:
-                    await sink.think(piece.text)
-        name = self._provider.name
-        msg = f"{name} ended a stream of {message.request.model} without its completion"
-        raise ResponseError(msg, provider=name, model=message.request.model)
 
     def _embedder(self, model: str) -> Embedder:
         provider = self._provider

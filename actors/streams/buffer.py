@@ -1,138 +1,309 @@
-"""The buffer of a stream: bounded, between one producer and one reader.
+"""The buffer of a stream: bounded, between one producer and its readers.
 
-The producer writes on the runtime's loop and waits while the buffer is full, so that it stops
-reading its socket; the reader drains on any loop or thread. Chunks do not travel as messages: the
-buffer is filled and drained directly, and a waiting side is woken once. The end and an error are
-always delivered, whether there is room or not.
+The producer adds chunks to a log on the runtime's loop; each reader has a position in it and drains
+it directly, on any loop or thread. Chunks do not travel as messages: whoever waits is woken once.
 
-What the reader sees is complete and in order; after `close` nothing is taken any more.
+Guarantees
+- What a reader sees is complete, in order and numbered; a reader that fell out of the window is
+  told so. The end and an error are always delivered, whether there is room or not.
+- At most `buffer_size` chunks, and about `max_bytes` of large ones, wait for the owner: then
+  `offer` says False, and the producer awaits `room` before it goes on (and stops reading its
+  socket). Only the owner holds the producer up; the others read the window behind it.
+- After `close` nothing is taken any more.
+
+`offer` is plain and not a coroutine: an await for each token would cost more than all the rest.
+`StreamBuffer` passes every delta on; `JoiningBuffer` (see `joining`) holds text for a while.
 """
 
 from __future__ import annotations
 
 from _thread import allocate_lock
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from understudy.actors.kernel.reply import Reply
+from understudy.actors.rules.kept import kept
 from understudy.messages.chunks import AnyChunk, StreamEnd, StreamFailed, TextDelta, ThoughtDelta
-from understudy.messages.errors import ConfigError, RunCancelledError
+from understudy.messages.errors import RunCancelledError
+from understudy.messages.streams import StreamOptions, StreamStats
+
+if TYPE_CHECKING:
+    from understudy.actors.streams.reader import Reader
+
+WINDOW = 256
+"""Chunks that are kept behind the owner, or as many as its buffer holds."""
 
 
 class StreamBuffer:
     """Chunks on their way.
 
     Args:
-        size: chunks that may wait for the reader.
+        options: sizes, and what is wanted.
         now: monotonic seconds.
     """
 
-    def __init__(self, size: int, now: Callable[[], float]) -> None:
-        if size < 1:
-            msg = f"buffer_size={size}: at least 1 chunk is needed"
-            raise ConfigError(msg)
-        self._size = size
-        self._now = now
-        self._begin = now()
-        self._lock = allocate_lock()
-        self._chunks: deque[AnyChunk] = deque()
-        self._index = 0
-        self._closed = False
-        self._reader: Reply[None] | None = None
-        self._writer: Reply[None] | None = None
-        self._text: list[str] = []
-        self.text_only = False
+    joins = False
+    """Whether a reader may find neighbouring deltas joined."""
+
+    def __init__(self, options: StreamOptions, now: Callable[[], float]) -> None:
+        self.options = options
+        self.size = options.buffer_size
+        self.text_only = options.text_only
         """Nobody wants anything but text: other chunks are not even made."""
         self.first_at: float | None = None
         """Seconds from the beginning to the first text."""
+        self.lock = allocate_lock()
+        self.log: list[AnyChunk] = []
+        self.base = 0
+        """The number of the first chunk in the log."""
+        self.next = 0
+        """The number that the next chunk gets."""
+        self.closed = False
+        self.error: BaseException | None = None
+        """What the stream failed with."""
+        self.owner: Reader | None = None
+        self.readers: list[Reader] = []
+        self.sleeping = False
+        """A reader waits for the next chunk."""
+        self.held_up = False
+        """The producer waits for room: the owner tells it of some (`relieve`)."""
+        self.coalesced = self.dropped = self.peak = 0
+        self._now = now
+        self._begin = now()
+        self._kept = kept(options.retain)
+        self._keep = self._kept.add
+        self._window = 0 if options.retain == "none" else max(self.size, WINDOW)
+        self._writer: Reply[None] | None = None
+        self._stalled = 0
+        # A delta that is longer counts by its bytes; all others together are below the bound.
+        self._heavy = max(1, options.max_bytes // 8 // self.size)
+        self._ahead: deque[tuple[int, int]] = deque()  # numbers and bytes of large deltas unread,
+        self._behind: deque[tuple[int, int]] = deque()  # and of those that the owner has read
+        self._ahead_bytes = self._behind_bytes = 0
+        self._alarm = self.size  # the number at which there may be no room any more
+
+    # -- the producer, on the runtime's loop -------------------------------------------------------
+
+    def offer(self, text: str) -> bool:
+        """Take some text; False: await `room` before the next.
+
+        Raises:
+            RunCancelledError: the stream was closed.
+        """
+        with self.lock:
+            if self.closed:
+                raise self._refusal()
+            index = self.next
+            at = self._now() - self._begin
+            self.log.append(TextDelta(delta=text, index=index, at=at))
+            self.next = index + 1
+            self._keep(text)
+            if index + 1 < self._alarm and len(text) < self._heavy and self.first_at is not None:
+                fits = True
+            else:
+                fits = self._added(at, text)
+        if self.sleeping:
+            self.wake()
+        return fits
+
+    def offer_all(self, texts: Sequence[str]) -> bool:
+        """Take several deltas, as many as `credit` says at most; else as `offer`."""
+        if self.first_at is None or any(len(text) >= self._heavy for text in texts):
+            fits = True
+            for text in texts:
+                fits = self.offer(text)
+            return fits
+        with self.lock:
+            if self.closed:
+                raise self._refusal()
+            at = self._now() - self._begin
+            self.log += [
+                TextDelta(delta=text, index=index, at=at)
+                for index, text in enumerate(texts, self.next)
+            ]
+            self.next += len(texts)
+            self._kept.extend(texts)
+            fits = self.next < self._alarm or self._fits()
+        if self.sleeping:
+            self.wake()
+        return fits
 
     @property
-    def text(self) -> str:
-        """All text that was written so far."""
-        return "".join(self._text)
+    def retain(self) -> str:
+        """How much of the text is kept."""
+        return self.options.retain
 
-    async def write(self, text: str) -> None:
-        """Take some text; waits while the buffer is full."""
-        at = self._now() - self._begin
-        if self.first_at is None:
-            self.first_at = at
-        self._text.append(text)
-        await self._put(lambda index: TextDelta(delta=text, index=index, at=at))
+    @property
+    def credit(self) -> int:
+        """Deltas that may come now; at least 1."""
+        read = self.owner.position if self.owner is not None else self.base
+        return max(1, read + self.size - self.next)
 
-    async def think(self, thought: str) -> None:
-        """Take some reasoning; waits while the buffer is full."""
-        await self.put(lambda index: ThoughtDelta(thought=thought, index=index, at=self.at))
+    def think(self, thought: str) -> bool:
+        """Take some reasoning, as `offer`; nothing with `text_only`."""
+        if self.text_only:
+            return True
+        return self._add(lambda index: ThoughtDelta(thought=thought, index=index, at=self.at))
 
     async def put(self, make: Callable[[int], AnyChunk]) -> None:
-        """Take the chunk that `make` makes of its index; waits while the buffer is full.
+        """Take the chunk that `make` makes of its index; waits while there is no room.
+
+        With `text_only` nothing is made, nothing is taken, and nothing is waited for.
 
         Raises:
             RunCancelledError: the stream was closed.
         """
         if self.text_only:
             return
-        await self._put(make)
+        await self.room()
+        self._add(make)
 
-    async def _put(self, make: Callable[[int], AnyChunk]) -> None:
+    async def room(self) -> None:
+        """Wait until the owner has read something.
+
+        Raises:
+            RunCancelledError: the stream was closed.
+        """
+        stalled = False
         while True:
-            with self._lock:
-                if self._closed:
-                    raise RunCancelledError("the stream was closed by its reader")
-                if len(self._chunks) < self._size:
-                    self._append(make)
-                    reader, self._reader = self._reader, None
-                    break
-                if self._writer is None or self._writer.done:  # done: who waited was cancelled
-                    self._writer = Reply()
-                writer = self._writer
+            with self.lock:
+                if self.closed:
+                    raise self._refusal()
+                self.held_up = True  # first: an owner that reads meanwhile then sees it
+                if self._fits():
+                    self.held_up = False
+                    return
+                if not stalled:
+                    self._stalled += 1
+                    stalled = True
+                writer = self._writer = Reply()
             await writer
-        if reader is not None:
-            reader.set(None)
-
-    def close(self, error: BaseException | None = None) -> None:
-        """End the stream: the error, if there is one, and the end. Once; later calls do nothing."""
-        with self._lock:
-            if self._closed:
-                return
-            if error is not None:
-                failure = error
-                self._append(lambda index: StreamFailed(error=failure, index=index, at=self.at))
-            self._append(lambda index: StreamEnd(index=index, at=self.at))
-            self._closed = True
-            reader, self._reader = self._reader, None
-            writer, self._writer = self._writer, None
-        for waiting in (reader, writer):
-            if waiting is not None:
-                waiting.set(None)
-
-    def take(self) -> AnyChunk | None:
-        """The next chunk, or None when there is none just now."""
-        with self._lock:
-            if not self._chunks:
-                return None
-            chunk = self._chunks.popleft()
-            writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.set(None)
-        return chunk
-
-    def readable(self) -> Reply[Any]:
-        """Answered when there is something to take: await it, or `.get()` it on a thread."""
-        with self._lock:
-            if not self._chunks:
-                if self._reader is None or self._reader.done:  # done: who waited was cancelled
-                    self._reader = Reply()
-                return self._reader
-        ready: Reply[Any] = Reply()
-        ready.set(None)
-        return ready
 
     @property
     def at(self) -> float:
         """Seconds since the stream began."""
         return self._now() - self._begin
 
-    def _append(self, make: Callable[[int], AnyChunk]) -> None:
-        self._chunks.append(make(self._index))
-        self._index += 1
+    # -- its end -----------------------------------------------------------------------------------
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the stream: the error, if there is one, and the end. Once; later calls do nothing."""
+        with self.lock:
+            if self.closed:
+                return
+            self._flush()
+            at = self.at
+            if error is not None:
+                self.error = error
+                self._append(StreamFailed(error=error, index=self.next, at=at))
+            self._append(StreamEnd(index=self.next, at=at))
+            self.closed = True
+            writer, self._writer = self._writer, None
+        self.wake()
+        if writer is not None:
+            writer.set(None)
+
+    # -- readers -----------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Tell the readers that wait."""
+        with self.lock:
+            self.sleeping = False
+            waiting = [reader.waiting for reader in self.readers]
+            for reader in self.readers:
+                reader.waiting = None
+        for each in waiting:
+            if each is not None:
+                each.set(None)
+
+    def relieve(self) -> None:
+        """The owner has read: let the producer go on."""
+        with self.lock:
+            self.held_up = False
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.set(None)
+
+    def widen(self, window: int) -> None:
+        """Keep more behind the owner: somebody else reads too. Under the lock."""
+        self._window = max(self._window, window, self.size)
+
+    @property
+    def text(self) -> str:
+        """The text that was taken so far, as much of it as is kept."""
+        with self.lock:
+            return self._kept.text
+
+    @property
+    def stats(self) -> StreamStats:
+        """How it is doing."""
+        with self.lock:
+            depth = self._depth()
+            return StreamStats(
+                depth=depth,
+                peak=max(self.peak, depth),
+                stalled=self._stalled,
+                coalesced=self.coalesced,
+                dropped=self.dropped,
+                readers=len(self.readers),
+            )
+
+    # -- private: under the lock -------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Text that is held goes on."""
+
+    def _add(self, make: Callable[[int], AnyChunk]) -> bool:
+        with self.lock:
+            if self.closed:
+                raise self._refusal()
+            self._flush()
+            self._append(make(self.next))
+            fits = self._fits()
+        if self.sleeping:
+            self.wake()
+        return fits
+
+    def _append(self, chunk: AnyChunk) -> None:
+        self.log.append(chunk)
+        self.next += 1
+
+    def _added(self, at: float, text: str) -> bool:
+        """What a delta may change: the first one, a large one, one that fills the buffer."""
+        if self.first_at is None:
+            self.first_at = at
+        if len(text) >= self._heavy:
+            weight = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+            self._ahead.append((self.next - 1, weight))
+            self._ahead_bytes += weight
+        return self._fits()
+
+    def _depth(self) -> int:
+        return self.next - (self.base if self.owner is None else self.owner.position)
+
+    def _fits(self) -> bool:
+        """Whether the next chunk may come; forgets what nobody can ask for any more."""
+        read = self.base if self.owner is None else self.owner.position
+        while self._ahead and self._ahead[0][0] < read:
+            entry = self._ahead.popleft()
+            self._behind.append(entry)
+            self._ahead_bytes -= entry[1]
+            self._behind_bytes += entry[1]
+        if len(self.log) > 2 * self._window + self.size or self._behind:
+            self._forget(read)
+        self._alarm = read + self.size
+        return self.next < self._alarm and self._ahead_bytes < self.options.max_bytes
+
+    def _forget(self, read: int) -> None:
+        floor = max(self.base, read - self._window)
+        limit = self.options.max_bytes if self._window else 0
+        while self._behind and (self._behind_bytes > limit or self._behind[0][0] < floor):
+            number, weight = self._behind.popleft()
+            self._behind_bytes -= weight
+            floor = max(floor, number + 1)
+        del self.log[: floor - self.base]
+        self.base = floor
+
+    def _refusal(self) -> RunCancelledError:
+        return RunCancelledError("the stream was closed by its reader")

@@ -27,6 +27,7 @@ from understudy.runtime.config.schema import (
     LlmConfig,
     RuntimeConfig,
     StepConfig,
+    StreamingConfig,
     WorkflowConfig,
 )
 
@@ -114,6 +115,7 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
     return Config(
         llm=LlmConfig(**values["llm"]),
         runtime=RuntimeConfig(**values["runtime"]),
+        streaming=StreamingConfig(**values["streaming"]),
         limits={name: Limit(**limit) for name, limit in values["limits"].items()},
         agents={name: AgentSpec(name=name, **agent) for name, agent in values["agents"].items()},
         workflows={

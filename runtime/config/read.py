@@ -20,15 +20,21 @@ from understudy.runtime.config.problems import Problems, shown, suggestion
 from understudy.runtime.config.schema import (
     AgentConfig,
     Duration,
+    Interval,
     LimitConfig,
     LlmConfig,
     RuntimeConfig,
     StepConfig,
+    StreamingConfig,
     WorkflowConfig,
 )
 
 Values = dict[str, Any]  # Any: of whatever type the field of the same name has
-SECTIONS: dict[str, type[msgspec.Struct]] = {"llm": LlmConfig, "runtime": RuntimeConfig}
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "llm": LlmConfig,
+    "runtime": RuntimeConfig,
+    "streaming": StreamingConfig,
+}
 FAMILIES: dict[str, type[msgspec.Struct]] = {
     "agents": AgentConfig,
     "workflows": WorkflowConfig,
@@ -79,13 +85,13 @@ def convert_field(
         raise ConfigError(f"{shown_value} is not one of {', '.join(choices)}{hint}")
 
     def hook(wanted: type, given: object) -> object:
-        if wanted is not Duration:
+        if wanted not in (Duration, Interval):
             raise ConfigError(f"{wanted.__name__} cannot be configured")
         if code and isinstance(given, int | float) and not isinstance(given, bool):
             seconds = float(given)
         else:
             seconds = parse_duration(given)
-        if not 0 < seconds < math.inf:
+        if not 0 < seconds < math.inf and (seconds or wanted is Duration):
             raise ConfigError(f"expected some time, got {given!r}")
         return Duration(seconds)
 

@@ -12,6 +12,7 @@ import msgspec
 
 from understudy.messages.agents import AgentSpec, ApiKey
 from understudy.messages.limits import Limit
+from understudy.messages.streams import StreamOptions
 from understudy.messages.workflows import Effects, Mode, OnError
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -19,10 +20,14 @@ Temperature = Annotated[float, msgspec.Meta(ge=0)]
 
 if TYPE_CHECKING:
     Duration = float
+    Interval = float
 else:
 
     class Duration(float):
         """Marks a field that is written with a unit; its value is a plain float in seconds."""
+
+    class Interval(Duration):
+        """A duration that may be zero."""
 
 
 class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +47,28 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     threads: Count = 32
     max_runs: Count = 10_000
     shutdown: Duration = 25.0
+
+
+class StreamingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[streaming]`: streams that do not say otherwise; see `StreamOptions`.
+
+    Attributes:
+        timeout: a stream that nobody reads for so long is cancelled.
+    """
+
+    buffer_size: Count = 100
+    flush_interval: Interval = 0.1
+    text_only: bool = False
+    timeout: Duration = 300.0
+
+    @property
+    def options(self) -> StreamOptions:
+        """How they are buffered."""
+        return StreamOptions(
+            buffer_size=self.buffer_size,
+            flush_interval=self.flush_interval,
+            text_only=self.text_only,
+        )
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,6 +140,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     llm: LlmConfig = LlmConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    streaming: StreamingConfig = StreamingConfig()
     agents: dict[str, AgentSpec] = {}
     workflows: dict[str, WorkflowConfig] = {}
     limits: dict[str, Limit] = {}

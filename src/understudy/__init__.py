@@ -83,17 +83,22 @@ if TYPE_CHECKING:
         ActorRestarted,
         DeadLettered,
         Event,
+        ReaderLagged,
         RunFinished,
         RunStarted,
         StepCompleted,
         StepDispatched,
         StepFailed,
+        StreamIdled,
     )
     from understudy.messages.limits import Limit, LimiterStats
     from understudy.messages.secrets import Secret
+    from understudy.messages.streams import StreamOptions, StreamStats
     from understudy.messages.tools import ToolResult
     from understudy.messages.workflows import StepRecord, StepSpec, WorkflowResult, WorkflowSpec
     from understudy.runtime.agent import Agent
+    from understudy.runtime.outlets import collect_stream, sse_events, stream_to_queue
+    from understudy.runtime.reading import StreamReader
     from understudy.runtime.run_context import RunContext
     from understudy.runtime.runs import Run
     from understudy.runtime.runtime import Runtime
@@ -143,6 +148,7 @@ __all__ = [
     "OutputError",
     "OverloadedError",
     "RateLimitError",
+    "ReaderLagged",
     "Ref",
     "Reply",
     "ResponseError",
@@ -169,6 +175,10 @@ __all__ = [
     "StreamEnd",
     "StreamError",
     "StreamFailed",
+    "StreamIdled",
+    "StreamOptions",
+    "StreamReader",
+    "StreamStats",
     "SystemMessage",
     "Terminated",
     "TextDelta",
@@ -190,9 +200,12 @@ __all__ = [
     "WouldDeadlockError",
     "arun_tools",
     "child",
+    "collect_stream",
     "gather",
     "run_tools",
+    "sse_events",
     "step",
+    "stream_to_queue",
     "tool",
 ]
 
@@ -269,17 +282,22 @@ _HOMES = {
         "ActorRestarted",
         "DeadLettered",
         "Event",
+        "ReaderLagged",
         "RunFinished",
         "RunStarted",
         "StepCompleted",
         "StepDispatched",
         "StepFailed",
+        "StreamIdled",
     ],
     "messages.limits": ["Limit", "LimiterStats"],
     "messages.secrets": ["Secret"],
     "messages.tools": ["ToolResult"],
+    "messages.streams": ["StreamOptions", "StreamStats"],
     "messages.workflows": ["StepRecord", "StepSpec", "WorkflowResult", "WorkflowSpec"],
     "runtime.agent": ["Agent"],
+    "runtime.outlets": ["collect_stream", "sse_events", "stream_to_queue"],
+    "runtime.reading": ["StreamReader"],
     "runtime.run_context": ["RunContext"],
     "runtime.runs": ["Run"],
     "runtime.runtime": ["Runtime"],

@@ -84,7 +84,7 @@ def test_functions_of_every_kind(runtime: Runtime, answers: object) -> None:
     """A function may give a text or tokens, at once, later or bit by bit."""
     agent = Agent(FakeModel(answers))  # type: ignore[arg-type]
     assert runtime.run(agent, "?").output == "a b c"
-    with agent.stream("?", runtime=runtime) as stream:
+    with agent.stream("?", runtime=runtime, flush_interval=0) as stream:
         deltas = [chunk.delta for chunk in stream if isinstance(chunk, TextDelta)]
     assert deltas == ["a", " b", " c"]
 

@@ -25,11 +25,14 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
+from itertools import islice
 from typing import Any, Self, cast
 
 import msgspec
 
 from understudy.actors.models.provider import TextPiece
+from understudy.actors.models.streaming import Sink, pour_texts
+from understudy.actors.rules.kept import Kept, kept
 from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.chat import (
     AssistantMessage,
@@ -44,6 +47,8 @@ from understudy.messages.errors import ConfigError
 from understudy.messages.models import Complete, Completion
 from understudy.testing.provider_server.script import ScriptExhaustedError, split
 
+_BURST = 50
+"""Tokens between two turns of the loop."""
 Tokens = Iterable[str] | AsyncIterable[str]
 Said = str | ToolCall | Sequence[ToolCall] | Tokens
 Turn = str | ToolCall | Sequence[ToolCall] | BaseException | type[BaseException]
@@ -118,24 +123,58 @@ class FakeModel:
             async for piece in pieces:
                 yield piece
 
+    async def push(
+        self, request: Complete, sink: Sink, *, timeout: float | None = None
+    ) -> Completion:
+        """See `Pusher.push`: every token is a delta."""
+        del timeout
+        said = await self._begin(request)
+        calls = _calls(said)
+        if calls:
+            return self._completion(request, "", self._numbered(calls))
+        text = kept(sink.retain)
+        if self._pace is None and not isinstance(said, AsyncIterable):
+            await _pour_at_once(cast("str | Iterable[str]", said), text, sink)
+        else:
+            offer, keep = sink.offer, text.add
+            async for token in self._paced(cast("str | Tokens", said)):
+                keep(token)
+                if not offer(token):
+                    await sink.room()
+        return self._completion(request, text.text, (), tokens=text.tokens)
+
     async def aclose(self) -> None:
         """Nothing to let go of."""
 
-    async def _pieces(self, request: Complete) -> AsyncGenerator[TextPiece | Completion, None]:
+    async def _begin(self, request: Complete) -> Said:
         self.requests.append(request)
         said = await self._say(request.messages)
         if self._latency > 0:
             await asyncio.sleep(self._latency)
+        return said
+
+    def _paced(self, said: str | Tokens) -> AsyncIterable[str]:
+        if self._pace is None:
+            # As it is: a generator around another one costs more than the token.
+            return said if isinstance(said, AsyncIterable) else _tokens(said)
+        return self._at_pace(said, self._pace)
+
+    async def _at_pace(self, said: str | Tokens, pace: float) -> AsyncGenerator[str, None]:
+        time = asyncio.get_running_loop().time
+        begin, count = time(), 0
+        async for token in _tokens(said):
+            await asyncio.sleep(begin + count / pace - time())
+            count += 1
+            yield token
+
+    async def _pieces(self, request: Complete) -> AsyncGenerator[TextPiece | Completion, None]:
+        said = await self._begin(request)
         calls = _calls(said)
         if calls:
             yield self._completion(request, "", self._numbered(calls))
             return
         text: list[str] = []
-        begin = asyncio.get_running_loop().time()
-        async for token in _tokens(cast("str | Tokens", said)):
-            if self._pace is not None:
-                due = begin + len(text) / self._pace
-                await asyncio.sleep(due - asyncio.get_running_loop().time())
+        async for token in self._paced(cast("str | Tokens", said)):
             text.append(token)
             yield TextPiece(text=token)
         yield self._completion(request, "".join(text), ())
@@ -166,19 +205,37 @@ class FakeModel:
             for each in calls
         )
 
-    def _completion(self, request: Complete, text: str, calls: tuple[ToolCall, ...]) -> Completion:
+    def _completion(
+        self,
+        request: Complete,
+        text: str,
+        calls: tuple[ToolCall, ...],
+        *,
+        tokens: int | None = None,
+    ) -> Completion:
         output = text + "".join(f"{each.name}{each.arguments}" for each in calls)
         return Completion(
             message=AssistantMessage(content=text, tool_calls=calls),
             finish_reason="tool_calls" if calls else "stop",
             usage=Usage(
                 input_tokens=sum(estimate_tokens(_text(each)) for each in request.messages),
-                output_tokens=estimate_tokens(output),
+                output_tokens=estimate_tokens(output) if tokens is None else tokens,
                 measured=False,
             ),
             model=request.model,
             provider=self.name,
         )
+
+
+async def _pour_at_once(said: str | Iterable[str], text: Kept, sink: Sink) -> None:
+    """All that is there already, a burst at a time; in between others have their turn."""
+    tokens = iter(split(said) if isinstance(said, str) else said)
+    while burst := list(islice(tokens, _BURST)):
+        if "" in burst:
+            burst = [token for token in burst if token]
+        text.extend(burst)
+        await pour_texts(burst, sink)
+        await asyncio.sleep(0)
 
 
 async def _tokens(said: str | Tokens) -> AsyncGenerator[str, None]:
@@ -196,8 +253,10 @@ async def _tokens(said: str | Tokens) -> AsyncGenerator[str, None]:
 def _calls(said: Said) -> list[ToolCall]:
     if isinstance(said, ToolCall):
         return [said]
-    if isinstance(said, str) or not isinstance(said, Sequence):
+    if isinstance(said, str) or not isinstance(said, Sequence) or not said:
         return []
+    if isinstance(said[0], str):
+        return []  # tokens
     return [each for each in said if isinstance(each, ToolCall)]
 
 

@@ -162,7 +162,7 @@ STEP = '[agents.a]\n[workflows.w]\nmode = "dag"\n[[workflows.w.steps]]\n'
     ("text", "expected"),
     [
         ("[lmm]\n", "line 1: lmm: unknown key 'lmm'; did you mean 'llm'?"),
-        ("\nmodel = 1", "line 2: model: unknown key 'model'; known: llm, runtime, agents, work"),
+        ("\nmodel = 1", "line 2: model: unknown key 'model'; known: llm, runtime, streaming,"),
         ("llm = 3", "line 1: llm: expected a table, got int"),
         ("agents = 3", "line 1: agents: expected tables such as [agents.NAME]"),
         ("[agents]\na = 3", "line 2: agents.a: expected a table, got int"),

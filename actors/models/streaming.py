@@ -1,0 +1,130 @@
+"""From a provider's pieces to the sink of a stream.
+
+A provider is read as the async generator that `Provider.stream` is, or, where it has `push`, it
+fills the sink itself: for a model in this process the generators between cost more than the tokens.
+
+`Sink.offer` is plain: an await for each token would cost more than the token. It always takes what
+it is given; False asks to await `room` before the next, which stops the reading of the socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from understudy.actors.models.provider import Provider, TextPiece, ThoughtPiece
+from understudy.messages.chunks import AnyChunk, Metadata
+from understudy.messages.errors import ResponseError
+from understudy.messages.models import Complete, Completion
+
+
+class Sink(Protocol):
+    """Where the pieces of a streamed answer go; used on the runtime's loop.
+
+    Every method raises `RunCancelledError` when the stream was closed.
+    """
+
+    text_only: bool
+    """Nobody wants anything but text."""
+
+    @property
+    def retain(self) -> str:
+        """How much of the text the `Completion` shall hold: `full`, `tail` or `none`."""
+
+    @property
+    def at(self) -> float:
+        """Seconds since the stream began."""
+
+    @property
+    def credit(self) -> int:
+        """How many texts may come now; at least 1."""
+
+    def offer(self, text: str) -> bool:
+        """Take some text; False: await `room` before the next."""
+
+    def offer_all(self, texts: Sequence[str]) -> bool:
+        """Take several, at most `credit`."""
+
+    def think(self, thought: str) -> bool:
+        """Take some reasoning, as `offer`."""
+
+    async def room(self) -> None:
+        """Wait until there is room."""
+
+    async def put(self, make: Callable[[int], AnyChunk]) -> None:
+        """Take the chunk that `make` makes of its index."""
+
+
+class Pusher(Protocol):
+    """A provider that fills a sink itself."""
+
+    async def push(
+        self, request: Complete, sink: Sink, *, timeout: float | None = None
+    ) -> Completion:
+        """As `Provider.stream`, but text and thoughts go to `sink`; gives the `Completion`."""
+        ...
+
+
+async def stream_into(
+    provider: Provider, request: Complete, sink: Sink, timeout: float | None
+) -> Completion:
+    """Stream an answer into a sink.
+
+    Raises:
+        ModelError, DeadlineExceededError: as `Provider.stream`.
+        ResponseError: the stream ended without its `Completion`.
+        RunCancelledError: the sink was closed.
+    """
+    push = getattr(provider, "push", None)
+    if push is not None:
+        completion: Completion = await push(request, sink, timeout=timeout)
+    else:
+        completion = await _pull(provider, request, sink, timeout)
+    facts: dict[str, Any] = {  # Any: plain values
+        "provider": completion.provider,
+        "model": completion.model,
+        "finish_reason": completion.finish_reason,
+        "request_id": completion.request_id,
+    }
+    await sink.put(lambda index: Metadata(values=facts, index=index, at=sink.at))
+    return completion
+
+
+async def pour(pieces: Iterable[TextPiece | ThoughtPiece], sink: Sink) -> None:
+    """Give pieces to a sink, as fast as it has room."""
+    offer = sink.offer
+    for piece in pieces:
+        if type(piece) is TextPiece:
+            if not offer(piece.text):
+                await sink.room()
+        elif not sink.text_only and not sink.think(piece.text):
+            await sink.room()
+
+
+async def pour_texts(texts: Sequence[str], sink: Sink) -> None:
+    """Give texts to a sink, as many at a time as it has room for."""
+    start = 0
+    while start < len(texts):
+        end = start + sink.credit
+        if not sink.offer_all(texts[start:end]):
+            await sink.room()
+        start = end
+
+
+async def _pull(
+    provider: Provider, request: Complete, sink: Sink, timeout: float | None
+) -> Completion:
+    offer = sink.offer
+    async with aclosing(provider.stream(request, timeout=timeout)) as pieces:
+        async for piece in pieces:
+            if type(piece) is TextPiece:
+                if not offer(piece.text):
+                    await sink.room()
+            elif isinstance(piece, Completion):
+                return piece
+            elif not sink.text_only and not sink.think(piece.text):
+                await sink.room()
+    name = provider.name
+    msg = f"{name} ended a stream of {request.model} without its completion"
+    raise ResponseError(msg, provider=name, model=request.model)

@@ -1,0 +1,239 @@
+"""A reader of a stream: its position in the log, and how it waits.
+
+    while chunks := await reader.anext_batch():     # or reader.next_batch() on a thread
+        for chunk in chunks:
+            reader.position = chunk.index + 1       # what counts as read
+            ...
+
+It takes what waits as a batch, because a lock and a wake-up for each chunk cost more than the
+chunk. The owner's position is the producer's credit. Neighbouring deltas that wait are joined,
+where the buffer joins at all; a joined one has the number of its last.
+
+A reader that is not the owner and falls out of the window gets `StreamFailed` with a
+`StreamError(reason="lagged")`, and the end. One at a time may iterate; any thread, any loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from understudy.actors.kernel.dispatchers.threads import current_worker
+from understudy.actors.kernel.reply import Reply
+from understudy.actors.streams.buffer import WINDOW, StreamBuffer
+from understudy.messages.chunks import AnyChunk, StreamEnd, StreamFailed, TextDelta
+from understudy.messages.errors import ConfigError, StreamError
+
+_ALWAYS = (TextDelta, StreamFailed, StreamEnd)
+
+
+class Reader:
+    """See the module's docstring; made by `subscribe`."""
+
+    __slots__ = (
+        "_buffer",
+        "_left",
+        "_most",
+        "_on_lag",
+        "error",
+        "position",
+        "text_only",
+        "waiting",
+    )
+
+    def __init__(self, buffer: StreamBuffer, position: int, *, text_only: bool) -> None:
+        self._buffer = buffer
+        self._most = buffer.size if buffer.joins else (buffer.size + 1) // 2
+        self._left = False
+        self._on_lag: Any = None  # Any: told how many chunks were missed, when that happens
+        self.error: BaseException | None = None
+        """Why this reader lost its stream."""
+        self.position = position
+        """The number of the next chunk to read."""
+        self.text_only = text_only
+        self.waiting: Reply[None] | None = None
+
+    # -- batches -----------------------------------------------------------------------------------
+
+    def next_batch(self, timeout: float | None = None) -> list[AnyChunk]:
+        """The next chunks; blocks this thread until there are some. Empty after the end.
+
+        Raises:
+            DeadlineExceededError: there are none within `timeout` seconds.
+        """
+        while not (batch := self._take()):
+            ready = self._readable()
+            if ready is None:
+                if self.over:
+                    return []
+                continue
+            worker = current_worker()
+            if worker is None:
+                ready.get(timeout=timeout)
+            else:
+                with worker.dispatcher.spare():  # as every blocking call of ours
+                    ready.get(timeout=timeout)
+        return batch
+
+    async def anext_batch(self) -> list[AnyChunk]:
+        """The twin of `next_batch`."""
+        while not (batch := self._take()):
+            ready = self._readable()
+            if ready is not None:
+                await ready
+            elif self.over:
+                return []
+        return batch
+
+    @property
+    def over(self) -> bool:
+        """The end has been read."""
+        lost = self._left or self.error is not None
+        return lost or (self._buffer.closed and self.position >= self._buffer.next)
+
+    def pause(self) -> None:
+        """What was taken has been read: the producer may go on, if it waits."""
+        buffer = self._buffer
+        if buffer.held_up and buffer.owner is self:
+            buffer.relieve()
+
+    @property
+    def waits(self) -> int:
+        """Chunks that wait for it."""
+        return max(0, self._buffer.next - self.position)
+
+    def leave(self) -> bool:
+        """Read no more; the slowest of the others takes an owner's place.
+
+        Returns:
+            True when it was the last one.
+        """
+        buffer = self._buffer
+        with buffer.lock:
+            self._left = True
+            if self in buffer.readers:
+                buffer.readers.remove(self)
+            if buffer.owner is self and buffer.readers:
+                buffer.owner = min(buffer.readers, key=lambda reader: reader.position)
+            waiting, self.waiting = self.waiting, None
+            last = not buffer.readers
+        if waiting is not None:
+            waiting.set(None)
+        buffer.relieve()
+        return last
+
+    # -- private -----------------------------------------------------------------------------------
+
+    def _take(self) -> list[AnyChunk]:
+        """What waits, as it is to be read; nothing when there is nothing just now, or no more."""
+        buffer = self._buffer
+        self.pause()
+        if self._left or self.error is not None:
+            return []
+        while True:
+            with buffer.lock:
+                start = self.position - buffer.base
+                if start < 0:
+                    buffer.dropped -= start
+                    return self._fallen(-start)
+                batch = buffer.log[start : start + self._most]
+                if buffer.owner is self:
+                    buffer.peak = max(buffer.peak, len(buffer.log) - start)
+            if not self.text_only or buffer.text_only or not batch:
+                break
+            after = batch[-1].index + 1
+            batch = [chunk for chunk in batch if isinstance(chunk, _ALWAYS)]
+            if batch:
+                break
+            self.position = after
+        if buffer.joins and len(batch) > 1:
+            joined = _joined(batch)
+            buffer.coalesced += len(batch) - len(joined)
+            return joined
+        return batch
+
+    def _readable(self) -> Reply[Any] | None:
+        """Answered when there is something to take; None when there is already, or never will."""
+        buffer = self._buffer
+        with buffer.lock:
+            if self._left or self.position < buffer.next or buffer.closed:
+                return None
+            buffer.sleeping = True
+            waiting = self.waiting
+            if waiting is None or waiting.done:  # done: who waited was cancelled
+                waiting = self.waiting = Reply()
+            return waiting
+
+    def _fallen(self, missed: int) -> list[AnyChunk]:
+        buffer = self._buffer
+        msg = (
+            f"this reader fell {missed} chunks behind the window of the stream; read faster, or "
+            "read as its owner"
+        )
+        self.error = StreamError(msg, reason="lagged")
+        at, index = buffer.at, self.position
+        if self._on_lag is not None:
+            self._on_lag(missed)
+        return [
+            StreamFailed(error=self.error, index=index, at=at),
+            StreamEnd(index=index + 1, at=at),
+        ]
+
+
+def subscribe(
+    buffer: StreamBuffer,
+    *,
+    after: int | None = None,
+    text_only: bool = False,
+    owner: bool = False,
+    on_lag: Any = None,  # Any: called with the number of missed chunks
+) -> Reader:
+    """A reader of what follows chunk number `after`, or of all that is still there.
+
+    Any thread. The first that wants more than text has the other chunks made, from then on.
+
+    Raises:
+        ConfigError: there is no chunk number `after`.
+    """
+    with buffer.lock:
+        if after is not None and not -1 <= after < buffer.next:
+            msg = f"after={after}: this stream has the chunks 0 to {buffer.next - 1} so far"
+            raise ConfigError(msg)
+        position = buffer.base if after is None else after + 1
+        reader = Reader(buffer, position, text_only=text_only)
+        reader._on_lag = on_lag  # noqa: SLF001 - ours
+        buffer.readers.append(reader)
+        if owner:
+            buffer.owner = reader
+        else:
+            buffer.widen(WINDOW)
+        if not text_only:
+            buffer.text_only = False
+    return reader
+
+
+def _joined(batch: list[AnyChunk]) -> list[AnyChunk]:
+    """Neighbouring deltas of one step as one, with the number and time of the last."""
+    found: list[AnyChunk] = []
+    run: list[TextDelta] = []
+    for chunk in batch:
+        if type(chunk) is TextDelta:
+            if run and run[-1].step != chunk.step:
+                found.append(_one(run))
+                run = []
+            run.append(chunk)
+            continue
+        if run:
+            found.append(_one(run))
+            run = []
+        found.append(chunk)
+    if run:
+        found.append(_one(run))
+    return found
+
+
+def _one(run: list[TextDelta]) -> TextDelta:
+    last = run[-1]
+    if len(run) == 1:
+        return last
+    text = "".join([chunk.delta for chunk in run])
+    return TextDelta(delta=text, index=last.index, at=last.at, step=last.step)
