@@ -118,7 +118,7 @@ def test_a_failed_stream_says_so_and_ends(runtime: Runtime) -> None:
         raise ServerError("down")
 
     agent = Agent(FakeModel(breaks))
-    with agent.stream("?", runtime=runtime) as stream:
+    with agent.stream("?", runtime=runtime, flush_interval=0) as stream:
         chunks = list(stream)
     assert [type(chunk) for chunk in chunks[-2:]] == [StreamFailed, StreamEnd]
     assert isinstance(chunks[-2], StreamFailed)
