@@ -76,7 +76,7 @@ async def stream_into(
         ResponseError: the stream ended without its `Completion`.
         RunCancelledError: the sink was closed.
     """
-    push = getattr(provider, "push", None)
+    push = _push_of(provider)
     if push is not None:
         completion: Completion = await push(request, sink, timeout=timeout)
     else:
@@ -110,6 +110,16 @@ async def pour_texts(texts: Sequence[str], sink: Sink) -> None:
         if not sink.offer_all(texts[start:end]):
             await sink.room()
         start = end
+
+
+def _push_of(provider: Provider) -> Any:  # Any: `Pusher.push`, or None
+    """Its `push`, unless a subclass has a `stream` of its own that knows nothing of it."""
+    for kind in type(provider).__mro__:
+        if "push" in vars(kind):
+            return provider.push  # type: ignore[attr-defined]
+        if "stream" in vars(kind):
+            return None
+    return None
 
 
 async def _pull(
