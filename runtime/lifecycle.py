@@ -22,6 +22,7 @@ from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher
 from understudy.actors.kernel.system import ActorSystem
 from understudy.messages.control import ShutdownReport
 from understudy.messages.errors import RuntimeStoppedError, WouldDeadlockError
+from understudy.runtime.blocking import result_of
 from understudy.runtime.current import alive, entered, running
 from understudy.runtime.forks import watch_forks
 from understudy.runtime.shutdown import Shutdown
@@ -128,7 +129,7 @@ class Lifecycle(Submitter):
             target=self._own_loop, args=(started,), name=f"understudy-{self.name}", daemon=True
         )
         self._thread.start()
-        started.result()
+        result_of(started)
         if not default:
             running.add(self._itself())
 

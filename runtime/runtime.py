@@ -32,6 +32,7 @@ from understudy.actors.models.directory import Defaults
 from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError, WouldDeadlockError
 from understudy.messages.limits import Limit
+from understudy.runtime.blocking import result_of
 from understudy.runtime.casting import Casting
 from understudy.runtime.config.schema import Config
 from understudy.runtime.crew import Crew
@@ -134,7 +135,7 @@ class Runtime(Lifecycle, Casting):
         future = asyncio.run_coroutine_threadsafe(work, system.loop)
         try:
             with nullcontext() if worker is None else worker.dispatcher.spare():
-                return future.result()
+                return result_of(future)
         except BaseException:
             future.cancel()  # Ctrl-C, or no thread to spare: nobody waits any more
             raise

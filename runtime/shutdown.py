@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.body import DRAIN, KILL
 from understudy.messages.control import ShutdownReport
+from understudy.runtime.blocking import result_of
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
@@ -51,7 +52,7 @@ class Shutdown:
 
     def result(self) -> ShutdownReport:
         """The report; blocks."""
-        return self.future.result()
+        return result_of(self.future)
 
     def shorten(self, seconds: float, *, drain: bool) -> None:
         """Be through within `seconds` from now, if that is sooner; cancel now, unless `drain`."""

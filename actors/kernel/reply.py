@@ -18,7 +18,7 @@ import asyncio
 import sys
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Generator
-from threading import local
+from threading import TIMEOUT_MAX, current_thread, local, main_thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
@@ -37,6 +37,13 @@ M = TypeVar("M")
 PENDING, DONE, FAILED, CANCELLED, EXPIRED = range(5)
 UNHANDLED = -1
 QUEUED, CLAIMED, WITHDRAWN, WAITING, STASHED, UNSENT = range(6)
+
+PULSE = 0.1
+"""Seconds after which a main thread that waits looks for signals.
+
+CPython notes a signal and tells the main thread when it runs next; one that comes while that is on
+its way to sleep wakes nobody, and a Ctrl-C would be lost.
+"""
 
 _detached = allocate_lock()
 
@@ -316,11 +323,15 @@ class Reply(pykka.Future[T]):
     def _block(self, timeout: float | None) -> None:
         waiter = waits.lock()
         waiter.acquire()
-        if self._wait_with(waiter, 0) and not waiter.acquire(
-            timeout=-1 if timeout is None else max(0.0, timeout)
-        ):
-            msg = f"no answer within {timeout} seconds"
-            raise DeadlineExceededError(msg)
+        if not self._wait_with(waiter, 0):
+            return
+        left = float("inf") if timeout is None else max(0.0, timeout)
+        pulse = PULSE if current_thread() is main_thread() else left
+        while not waiter.acquire(timeout=min(pulse, left, TIMEOUT_MAX)):
+            left -= pulse
+            if left <= 0.0:
+                msg = f"no answer within {timeout} seconds"
+                raise DeadlineExceededError(msg)
 
     def _error(self) -> BaseException:
         error = self._value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -27,6 +27,7 @@ from understudy.runtime.edge.cli.report import Report
 from understudy.runtime.edge.cli.salvage import salvage
 from understudy.runtime.edge.cli.signals import (
     TerminatedError,
+    held_back,
     next_one_ends_the_process,
     terminable,
 )
@@ -67,8 +68,7 @@ def execute(order: Order) -> int:
     with terminable(), Runtime(name="run", config=config, shutdown=5.0) as runtime:
         _check_models(runtime, workflow)
         with Progress(runtime, workflow) as progress:
-            run = workflow.submit(order.value, runtime=runtime)
-            result, error, code = _wait(run)
+            result, error, code = _wait(lambda: workflow.submit(order.value, runtime=runtime))
         report = Report(workflow, result, error, interrupted=code > EXIT_FAILED)
         wrong = _print(order, workflow, result)
         report.show(progress.console, said=progress.said)
@@ -80,10 +80,14 @@ def execute(order: Order) -> int:
     return code or (EXIT_FAILED if report.failures else 0)
 
 
-def _wait(run: Run[WorkflowResult]) -> tuple[WorkflowResult | None, BaseException | None, int]:
+def _wait(
+    begin: Callable[[], Run[WorkflowResult]],
+) -> tuple[WorkflowResult | None, BaseException | None, int]:
     """The result, what it failed with, and the code that a signal asks for."""
     code = 0
     try:
+        with held_back():
+            run = begin()
         return run.get(), None, 0
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED

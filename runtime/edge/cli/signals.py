@@ -27,6 +27,21 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """SIGINT and SIGTERM wait for the end of the block: what it begins is not left without owner."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda it, _: came.append(it)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+
+
 def next_one_ends_the_process() -> None:
     """From now on SIGINT and SIGTERM do what they do in a process that does not care."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -85,7 +85,8 @@ class Cli:
             for name, value in os.environ.items()
             if "UNDERSTUDY" not in name and name not in CHANGES_OUTPUT
         }
-        mine = {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONPATH": str(self.folder)}
+        path = os.pathsep.join(filter(None, (str(self.folder), kept.get("PYTHONPATH"))))
+        mine = {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONPATH": path}
         return {**kept, **mine, **(extra or {})}
 
     def command(self, *arguments: str | Path) -> list[str]:
