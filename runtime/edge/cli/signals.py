@@ -29,7 +29,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """SIGINT and SIGTERM wait for the end of the block: what it begins is not left without owner."""
+    """SIGINT and SIGTERM wait for the end of the block: what it begins has an owner then."""
     came: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda it, _: came.append(it)) for number in numbers]
