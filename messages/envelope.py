@@ -33,7 +33,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
     `depth` counts the functions around: of steps that begin runs, and of tools. `held` are the
     slots that the tools around hold, which work inside them need not wait for. `tenant`
-    and `session` say for whom it is; they are empty where nobody said so.
+    and `session` say for whom it is; they are empty where nobody said so. `agents` are the names
+    of the agents around what an agent has begun, the outermost first; `accounts` are those of all
+    budgets (`messages.budgets.Account`) that it is charged to.
     """
 
     run_id: str | None = None
@@ -42,6 +44,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     held: tuple[Any, ...] = ()  # Any: leases of the tools' family
     tenant: str = ""
     session: str = ""
+    agents: tuple[str, ...] = ()
+    accounts: tuple[Any, ...] = ()  # Any: `Account`s; never encoded
 
 
 class Envelope(msgspec.Struct, gc=True, eq=False):

@@ -28,7 +28,9 @@
     +-- DeadlockError               `cycle` names the actors
     +-- WouldDeadlockError          a blocking call on the loop it waits for; names the twin
     +-- RuntimeStoppedError
+    +-- HookError                   a hook of an agent raised: `hook`; its error is the cause
     +-- BudgetExceededError         `partial` is the result so far
+        +-- TurnsExceededError      the model still called tools after `max_turns`
 
 Facts travel as attributes. A class attribute is the default of a fact, so an error object holds
 only the facts it was given; that dictionary is also its wire form (`to_wire`, `from_wire`) and what
@@ -61,7 +63,7 @@ class UnderstudyError(Exception):
     partial: Any = None  # Any: text of a stream, or a partial Result
     """What had arrived when it failed."""
     usage: Any = None  # Any: a Usage, which is defined on top of the errors
-    """Tokens that were used although it failed, those of all attempts together."""
+    """Tokens that were used although it failed: of all attempts, or of the whole run."""
     actor: str | None = None
     """Path of the actor concerned."""
     run_id: str | None = None
@@ -222,8 +224,18 @@ class RuntimeStoppedError(UnderstudyError):
     """The runtime has stopped, or is stopping and takes no new work."""
 
 
+class HookError(UnderstudyError):
+    """A hook of an agent raised; `hook` is its field (`before_model`), `__cause__` its error."""
+
+    hook: str | None = None
+
+
 class BudgetExceededError(UnderstudyError):
     """The budget is spent; `partial` is the result so far."""
+
+
+class TurnsExceededError(BudgetExceededError):
+    """The model still called tools after `max_turns`; `partial` is the result so far."""
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True):

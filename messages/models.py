@@ -65,6 +65,13 @@ class CompleteStream(msgspec.Struct, frozen=True, kw_only=True):
     sink: Any  # Any: a TextSink of the kernel's side (see actors.streams), never encoded
 
 
+class Insist(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a request with so many further attempts, whatever the Model's own policy says."""
+
+    request: Complete | CompleteStream
+    retries: int
+
+
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """A model's answer.
 

@@ -6,13 +6,15 @@ decided at each call (see `current`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Self, overload
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 
-from understudy.messages.agents import AgentSpec, Model, Result
+import msgspec
+
+from understudy.messages.agents import AgentSpec, AgentTool, Model, Result
 from understudy.messages.errors import ConfigError
 from understudy.runtime.current import current_runtime
-from understudy.runtime.fan_out import fan_out
+from understudy.runtime.fan_out import OnFailure, fan_out
 from understudy.runtime.submit import with_changes
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ else:
 
 S = TypeVar("S")
 
+_AT_LEAST_ONE = ("max_tokens", "max_turns", "tool_concurrency", "max_concurrent")
+_MORE_THAN_NOTHING = ("timeout", "tool_timeout", "rate_limit")
+
 
 class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
     """An agent: `Agent("openai:gpt-5-mini", instructions="Be terse.")`; fields as in `AgentSpec`.
@@ -40,8 +45,8 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
     `Agent(..., output=City)` is an `Agent[City]`: its results hold a `City`; without `output=` it
     is an `Agent[str]`.
 
-    All verbs take `runtime=`, `history=`, `timeout=` and any field of the agent as an override for
-    this one call.
+    All verbs take `runtime=`, `history=`, `timeout=`, `budget=`, `resume=` and any field of the
+    agent as an override for this one call.
     """
 
     if TYPE_CHECKING:  # what type checkers cannot see: which output makes which Agent
@@ -75,12 +80,21 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        if self.max_tokens is not None and self.max_tokens < 1:
-            msg = f"Agent(max_tokens={self.max_tokens}): at least 1 is needed"
-            raise ConfigError(msg)
-        if self.timeout is not None and self.timeout <= 0:
-            msg = f"Agent(timeout={self.timeout}): more than 0 seconds are needed"
-            raise ConfigError(msg)
+        for name in _AT_LEAST_ONE:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"Agent({name}={value}): at least 1 is needed")
+        for name in _MORE_THAN_NOTHING:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                unit = "runs a second" if name == "rate_limit" else "seconds"
+                raise ConfigError(f"Agent({name}={value}): more than 0 {unit} are needed")
+        if self.retries is not None and self.retries < 0:
+            raise ConfigError(f"Agent(retries={self.retries}): 0 or more")
+        for name in ("tools", "fallback"):
+            value = getattr(self, name)
+            if type(value) is not tuple:
+                msgspec.structs.force_setattr(self, name, _as_tuple(name, value))
         if self.output is not None:
             from understudy.actors.agents.output import output_plan
 
@@ -94,31 +108,64 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         """A changed copy."""
         return with_changes(self, changes)
 
-    def run(self, prompt: str, *, runtime: Runtime | None = None, **options: Any) -> Result[T_co]:
+    def as_tool(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        *,
+        requires_approval: bool = False,
+    ) -> AgentTool:
+        """This agent as a tool of another one: `Agent(..., tools=[helper.as_tool("search")])`.
+
+        It is given a prompt and answers with its text. It inherits deadline, budget and
+        cancellation of the run that calls it, and holds no tool's place while it waits.
+
+        Args:
+            name: what the model calls; the agent's own name unless given.
+            description: when to call it, for the model.
+            requires_approval: somebody has to agree before it is called.
+
+        Raises:
+            ConfigError: neither has a name.
+        """
+        name = name or self.name
+        if name is None:
+            raise ConfigError('agent.as_tool(): give a name, as in as_tool("search")')
+        return AgentTool(
+            name=name,
+            description=description or f"Asks the agent {name}; give it all that it has to know.",
+            agent=self,
+            requires_approval=requires_approval,
+        )
+
+    def run(
+        self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
+    ) -> Result[T_co]:
         """Run once; blocks the calling thread.
 
         Raises:
             WouldDeadlockError: on the loop of the runtime; use `await agent.arun(...)`.
             ModelError, DeadlineExceededError, OverloadedError: what went wrong.
+            BudgetExceededError: a budget or `max_turns` is used up; `.partial` is what there is.
         """
         result: Result[T_co] = current_runtime(runtime).run(self, prompt, **options)
         return result
 
     async def arun(
-        self, prompt: str, *, runtime: Runtime | None = None, **options: Any
+        self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
     ) -> Result[T_co]:
         """The twin of `run`; cancelling the task that awaits it cancels the run."""
         result: Result[T_co] = await current_runtime(runtime).arun(self, prompt, **options)
         return result
 
     def submit(
-        self, prompt: str, *, runtime: Runtime | None = None, **options: Any
+        self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
     ) -> Run[Result[T_co]]:
         """Start a run and return at once."""
         return current_runtime(runtime).submit(self, prompt, **options)
 
     def stream(
-        self, prompt: str, *, runtime: Runtime | None = None, **options: Any
+        self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
     ) -> Stream[T_co]:
         """Start a run whose text is read while it is made; `buffer_size=` bounds what waits."""
         rt = current_runtime(runtime)
@@ -129,39 +176,105 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         return rt.stream(self, prompt, **options)
 
     def astream(
-        self, prompt: str, *, runtime: Runtime | None = None, **options: Any
+        self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
     ) -> Stream[T_co]:
         """The twin of `stream`, for `async with` and `async for`."""
         return current_runtime(runtime).stream(self, prompt, **options)
 
+    @overload
+    def map(
+        self,
+        prompts: Iterable[str],
+        *,
+        max_concurrent: int = ...,
+        on_error: Literal["fail_fast"] = ...,
+        ordered: bool = ...,
+        runtime: Runtime | None = ...,
+        **options: Any,
+    ) -> list[Result[T_co]]: ...
+    @overload
+    def map(
+        self,
+        prompts: Iterable[str],
+        *,
+        max_concurrent: int = ...,
+        on_error: Literal["collect"],
+        ordered: bool = ...,
+        runtime: Runtime | None = ...,
+        **options: Any,
+    ) -> list[Result[T_co] | Exception]: ...
     def map(
         self,
         prompts: Iterable[str],
         *,
         max_concurrent: int = 64,
+        on_error: OnFailure = "fail_fast",
+        ordered: bool = True,
         runtime: Runtime | None = None,
         **options: Any,
-    ) -> list[Result[T_co]]:
-        """Run once for each prompt, at most `max_concurrent` at a time; results in order. Blocks.
+    ) -> list[Any]:
+        """Run once for each prompt, at most `max_concurrent` at a time. Blocks.
 
-        The first failure cancels the rest and is raised.
+        Args:
+            prompts: what is asked.
+            max_concurrent: runs at a time.
+            on_error: `fail_fast`: the first failure cancels the rest and is raised; `collect`: it
+                stands in the list in the place of a result.
+            ordered: results in the order of the prompts; False: as they were completed.
+            runtime: where.
+            options: as for `run`.
         """
         rt = current_runtime(runtime)
-        work = self.amap(prompts, max_concurrent=max_concurrent, runtime=rt, **options)
+        work = fan_out(
+            list(prompts),
+            lambda prompt: rt.arun(self, prompt, **options),
+            max_concurrent,
+            on_error=on_error,
+            ordered=ordered,
+        )
         return rt.complete(work, "agent.amap")
 
+    @overload
+    async def amap(
+        self,
+        prompts: Iterable[str],
+        *,
+        max_concurrent: int = ...,
+        on_error: Literal["fail_fast"] = ...,
+        ordered: bool = ...,
+        runtime: Runtime | None = ...,
+        **options: Any,
+    ) -> list[Result[T_co]]: ...
+    @overload
+    async def amap(
+        self,
+        prompts: Iterable[str],
+        *,
+        max_concurrent: int = ...,
+        on_error: Literal["collect"],
+        ordered: bool = ...,
+        runtime: Runtime | None = ...,
+        **options: Any,
+    ) -> list[Result[T_co] | Exception]: ...
     async def amap(
         self,
         prompts: Iterable[str],
         *,
         max_concurrent: int = 64,
+        on_error: OnFailure = "fail_fast",
+        ordered: bool = True,
         runtime: Runtime | None = None,
         **options: Any,
-    ) -> list[Result[T_co]]:
+    ) -> list[Any]:
         """The twin of `map`."""
         rt = current_runtime(runtime)
-        items: Sequence[str] = list(prompts)
-        return await fan_out(items, lambda prompt: rt.arun(self, prompt, **options), max_concurrent)
+        return await fan_out(
+            list(prompts),
+            lambda prompt: rt.arun(self, prompt, **options),
+            max_concurrent,
+            on_error=on_error,
+            ordered=ordered,
+        )
 
     def batch(
         self,
@@ -201,3 +314,10 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
             max_concurrent=max_concurrent,
             options=options,
         )
+
+
+def _as_tuple(name: str, value: object) -> tuple[Any, ...]:  # Any: tools, or models
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        msg = f"Agent({name}={value!r}): write a list, such as {name}=[{value!r}]"
+        raise ConfigError(msg)
+    return tuple(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.agents.troupe import Troupe
@@ -20,10 +20,12 @@ from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.limiters.directory import LimiterDirectory
 from understudy.actors.models.directory import Defaults, ModelDirectory
 from understudy.actors.processes.worker import ProcessWorker
+from understudy.actors.rules.prices import Prices
 from understudy.actors.streams.emitter import Streams
 from understudy.actors.tools.directory import ToolDirectory
 from understudy.actors.tools.station import ToolDefaults
-from understudy.messages.agents import AgentSpec, Result, RunAgent
+from understudy.messages.agents import AgentSpec, Result, Resume, RunAgent
+from understudy.messages.budgets import Account, Price
 from understudy.messages.envelope import Origin
 from understudy.messages.errors import WorkflowError
 from understudy.messages.limits import Limit
@@ -50,7 +52,7 @@ class Crew:
         transport: makes the HTTP transport when the first provider needs it.
         workers, threads: bounds of the step workers on the loop and on threads.
         max_runs: agent runs at a time.
-        limits: by pattern of `provider:model`.
+        limits, prices: by pattern of `provider:model`.
         tools: `[tools]`.
         streaming: how streams are buffered that do not say otherwise.
         stream_timeout: seconds after which a stream that nobody reads is cancelled.
@@ -66,6 +68,7 @@ class Crew:
         threads: int,
         max_runs: int,
         limits: Mapping[str, Limit],
+        prices: Mapping[str, Price],
         tools: ToolDefaults | None = None,
         streaming: StreamOptions,
         stream_timeout: float,
@@ -86,21 +89,27 @@ class Crew:
             defaults=tools or ToolDefaults(),
             process_worker=child(ProcessWorker, warm=False),
         )
-        self.troupe = Troupe(system, self.models, max_runs)
+        self.price_of = Prices(prices).of
+        self.troupe = Troupe(system, self, max_runs)
         self.streams = Streams(system, stream_timeout)
         self.stream_defaults = streaming
         self.steps = StepPools(self, workers, threads)
         self._ids = itertools.count(1)
         self._prefix = f"{system.random.getrandbits(32):08x}"
 
-    def origin(self, *, deeper: bool = False) -> Origin:
+    def origin(self, *, deeper: bool = False, account: Account | None = None) -> Origin:
         """A new run's id, in the trace of the message in hand or in a new one.
 
         Args:
             deeper: True for a run that may need what the work in hand holds (see `StepPools`).
+            account: charged with what it does, besides those of the message in hand.
         """
         run_id = f"{self._prefix}-{next(self._ids):x}"
         around = origin_in_hand() or _NOWHERE
+        accounts = around.accounts
+        if account is not None and account not in accounts:
+            # Once, however often the same budget is handed on.
+            accounts = (*accounts, account)
         return Origin(
             run_id=run_id,
             trace_id=around.trace_id or f"{self.system.random.getrandbits(128):032x}",
@@ -109,6 +118,8 @@ class Crew:
             held=around.held,
             tenant=around.tenant,
             session=around.session,
+            agents=around.agents,
+            accounts=accounts,
         )
 
     def run_agent(
@@ -118,6 +129,8 @@ class Crew:
         *,
         origin: Origin,
         history: tuple[Message, ...] = (),
+        resume: Resume | None = None,
+        context: Any = None,  # Any: a RunContext
         timeout: float | None = None,
         sink: Any = None,  # Any: a StreamBuffer
     ) -> Reply[Result[Any]]:  # Any: the output's type
@@ -126,10 +139,34 @@ class Crew:
         Raises:
             OverloadedError: too many are under way.
         """
-        message = RunAgent(spec=spec, prompt=prompt, history=history, sink=sink)
+        message = RunAgent(
+            spec=spec, prompt=prompt, history=history, resume=resume, context=context, sink=sink
+        )
         seconds = timeout if timeout is not None else spec.timeout
         with under(origin):
             return self.troupe.run(message, AGENT_TIMEOUT if seconds is None else seconds)
+
+    def run_nested(
+        self, spec: AgentSpec, prompt: str
+    ) -> Awaitable[Result[Any]]:  # Any: the output's type
+        """Run an agent for the message in hand."""
+        return self.run_agent(spec, prompt, origin=self.origin())
+
+    def limiter_of(
+        self, spec: AgentSpec, around: tuple[str, ...]
+    ) -> Any:  # Any: Ref of a limiter, or None
+        """Who bounds the runs of agents of this name; None where nobody does.
+
+        What an agent around this run holds is not waited for: a place is taken once.
+
+        Raises:
+            ConfigError: another agent of this name has other bounds.
+        """
+        if spec.rate_limit is None and spec.max_concurrent is None:
+            return None
+        name = spec.identity
+        limiter = self.limiters.of_agent(name, spec.rate_limit, spec.max_concurrent)
+        return None if name in around else limiter
 
     def run_workflow(
         self, spec: WorkflowSpec, value: Any, *, origin: Origin, path: str = ""

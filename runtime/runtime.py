@@ -29,6 +29,7 @@ from understudy.actors.kernel.dead_letters import DeadLetters
 from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, current_worker
 from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.models.directory import Defaults
+from understudy.messages.budgets import Price
 from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError, WouldDeadlockError
 from understudy.messages.limits import Limit
@@ -58,6 +59,8 @@ class Runtime(Lifecycle, Casting):
         max_runs: agent runs at a time.
         limits: what may be asked of accounts, by pattern: `{"openai:*": Limit(...)}`; the first
             that matches `provider:model` counts.
+        prices: what models cost, by pattern: `{"openai:*": Price(input=1.0, output=8.0)}`; they
+            win over the prices that are shipped.
         shutdown: seconds that leaving the block may take.
         clock, transport, seed: ports: time, the HTTP transport, the seed of random numbers.
     """
@@ -71,6 +74,7 @@ class Runtime(Lifecycle, Casting):
         threads: int | None = None,
         max_runs: int | None = None,
         limits: Mapping[str, Limit] | None = None,
+        prices: Mapping[str, Price] | None = None,
         shutdown: float | None = None,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -81,6 +85,8 @@ class Runtime(Lifecycle, Casting):
         self._workers = sizes.workers if workers is None else workers
         self._threads = sizes.threads if threads is None else threads
         self._limits = {**self.config.limits, **(limits or {})}
+        # In this order, because the first pattern that matches counts: code wins over the file.
+        self._prices = {**(prices or {}), **self.config.prices, **(prices or {})}
         self._max_runs = sizes.max_runs if max_runs is None else max_runs
         for option in ("workers", "threads", "max_runs"):
             if getattr(self, f"_{option}") < 1:
@@ -175,6 +181,7 @@ class Runtime(Lifecycle, Casting):
             limits=self._limits,
             streaming=streaming.options,
             stream_timeout=streaming.timeout,
+            prices=self._prices,
         )
 
     def _make_threads(self, bulkhead: str) -> ThreadsDispatcher:

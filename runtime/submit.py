@@ -20,7 +20,8 @@ from understudy.actors.kernel.origins import origin_in_hand, under
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import StreamBuffer
 from understudy.actors.streams.joining import make_buffer
-from understudy.messages.agents import AgentSpec, Result
+from understudy.messages.agents import AgentSpec, Result, Resume
+from understudy.messages.budgets import Account, Budget
 from understudy.messages.chat import Message, Usage
 from understudy.messages.control import Outcome
 from understudy.messages.envelope import Origin
@@ -87,6 +88,8 @@ class Submitter(ABC):
         timeout: float | None = None,
         tenant: str | None = None,
         session: str | None = None,
+        budget: Budget | None = None,
+        resume: Resume | None = None,
         **overrides: Any,  # Any: fields of the spec
     ) -> Run[Any]:  # Any: Result or WorkflowResult
         """Start a run and return at once.
@@ -98,11 +101,28 @@ class Submitter(ABC):
             timeout: seconds for the whole run.
             tenant: for whom it is; None: as the `scope` or the run around it.
             session: which of the tenant's conversations; callers of one account take turns by it.
+            budget: what it may spend, together with all other runs that are given this object.
+            resume: goes on with a run of this agent that waited for approval, instead of a prompt.
             overrides: fields of the spec, for this run alone.
         """
         self._check_open()
         with self._scoped(tenant, session):
-            return self._submit(target, prompt, history, timeout, overrides)
+            if isinstance(target, AgentSpec):
+                return self._submit_agent(
+                    with_changes(target, overrides),
+                    prompt,
+                    history=history,
+                    timeout=timeout,
+                    budget=budget,
+                    resume=resume,
+                )
+            _check(target, WorkflowSpec, f"{target!r} cannot be run: pass an Agent or a Workflow")
+            if history or resume is not None:
+                msg = f"workflow {target.name!r} takes no {'history' if history else 'resume'}="
+                raise ConfigError(msg)
+            if timeout is not None:
+                overrides["timeout"] = timeout
+            return self._submit_workflow(with_changes(target, overrides), prompt, budget)
 
     @contextmanager
     def scope(self, *, tenant: str | None = None, session: str | None = None) -> Iterator[None]:
@@ -126,25 +146,6 @@ class Submitter(ABC):
         if tenant is None and session is None:
             return nullcontext()
         return self.scope(tenant=tenant, session=session)
-
-    def _submit(
-        self,
-        target: Runnable,
-        prompt: Any,  # Any: see `submit`
-        history: tuple[Message, ...],
-        timeout: float | None,
-        overrides: dict[str, Any],  # Any: fields of the spec
-    ) -> Run[Any]:  # Any: Result or WorkflowResult
-        if isinstance(target, AgentSpec):
-            spec = with_changes(target, overrides)
-            return self._submit_agent(spec, prompt, history=history, timeout=timeout)
-        _check(target, WorkflowSpec, f"{target!r} cannot be run: pass an Agent or a Workflow")
-        if history:
-            msg = f"workflow {target.name!r} takes no history="
-            raise ConfigError(msg)
-        if timeout is not None:
-            overrides["timeout"] = timeout
-        return self._submit_workflow(with_changes(target, overrides), prompt)
 
     def run(self, target: Runnable, prompt: Any = "", **options: Any) -> Any:
         """Run and block this thread for the result; options as for `submit`.
@@ -178,6 +179,8 @@ class Submitter(ABC):
         retain: Retain | None = None,
         tenant: str | None = None,
         session: str | None = None,
+        budget: Budget | None = None,
+        resume: Resume | None = None,
         **overrides: Any,  # Any: fields of the spec
     ) -> Stream[Any]:  # Any: the output's type
         """Start a run whose text is read while it is made; see `Stream`.
@@ -202,7 +205,15 @@ class Submitter(ABC):
         system, streams = self.system, self.crew.streams
         made = make_buffer(options, system)
         with self._scoped(tenant, session):
-            run = self._submit_agent(spec, prompt, history=history, timeout=timeout, sink=made)
+            run = self._submit_agent(
+                spec,
+                prompt,
+                history=history,
+                timeout=timeout,
+                budget=budget,
+                resume=resume,
+                sink=made,
+            )
         return Stream(run, made, system, streams)
 
     def check_blocking(self, msg: str) -> None:
@@ -231,26 +242,53 @@ class Submitter(ABC):
         *,
         history: tuple[Message, ...],
         timeout: float | None,
+        budget: Budget | None = None,
+        resume: Resume | None = None,
         sink: StreamBuffer | None = None,
     ) -> Run[Result[Any]]:  # Any: the output's type
         _check(prompt, str, f"an agent takes a text, not a {type(prompt).__name__}")
+        if resume is not None:
+            _check_resume(resume, prompt, history)
         if timeout is not None and timeout <= 0:
             msg = f"timeout={timeout}: more than 0 seconds are needed"
             raise ConfigError(msg)
         crew, name = self.crew, spec.name or "agent"
-        origin = crew.origin()
+        account = None if budget is None else _account(budget)
+        origin = crew.origin(account=account)
         with self._begun(origin, name) as begin:
             reply = crew.run_agent(
-                spec, prompt, origin=origin, history=tuple(history), timeout=timeout, sink=sink
+                spec,
+                prompt,
+                origin=origin,
+                history=tuple(history),
+                resume=resume,
+                timeout=timeout,
+                sink=sink,
             )
+        if account is not None:
+            self._timed(account, begin, reply)
         run = Run(self._itself(), reply, origin, reply.cancel, output=spec.output)
         return self._opened(run, name, begin)
 
-    def _submit_workflow(self, spec: WorkflowSpec, value: Any) -> Run[WorkflowResult]:
+    def _timed(self, account: Account, begin: float, reply: Reply[Any]) -> None:
+        """The seconds of a budget pass while at least one of its runs is under way."""
+        account.begin(begin)
+        reply.add_done_callback(lambda _: account.end(self.stage.now()))
+
+    def _submit_workflow(
+        self, spec: WorkflowSpec, value: Any, budget: Budget | None
+    ) -> Run[WorkflowResult]:
         crew = self.crew
-        origin = crew.origin(deeper=True)
+        account = None if budget is None else _account(budget)
+        if account is not None:
+            left = account.left(self.system.now())
+            if left is not None and (spec.timeout is None or left < spec.timeout):
+                spec = with_changes(spec, {"timeout": max(left, 0.001)})
+        origin = crew.origin(deeper=True, account=account)
         with self._begun(origin, spec.name) as begin:
             reply, ref = crew.run_workflow(spec, value, origin=origin)
+        if account is not None:
+            self._timed(account, begin, reply)
 
         def cancel() -> None:
             if not ref.tell(CancelRun(why="the run was cancelled")):
@@ -291,7 +329,10 @@ class Submitter(ABC):
         self, origin: Origin, name: str, status: str, begin: float, outcome: Outcome
     ) -> None:
         value = outcome.value if outcome.error is None else getattr(outcome.error, "partial", None)
-        usage = value.usage if isinstance(value, (Result, WorkflowResult)) else Usage()
+        if isinstance(value, (Result, WorkflowResult)):
+            usage = value.usage
+        else:
+            usage = getattr(outcome.error, "usage", None) or Usage()
         system = self.stage
         event = RunFinished(
             at=system.clock.wall(),
@@ -310,6 +351,20 @@ def _check(given: object, kind: type, problem: str) -> None:
     """What users pass who run no type checker."""
     if not isinstance(given, kind):
         raise ConfigError(problem)
+
+
+def _account(budget: Budget) -> Account:
+    _check(budget, Budget, f"budget={budget!r}: give a Budget(...)")
+    return budget.account
+
+
+def _check_resume(resume: Resume, prompt: str, history: tuple[Message, ...]) -> None:
+    """A run that goes on brings its conversation with it."""
+    remedy = "pass result.pending.approve() or result.pending.reject(reason)"
+    _check(resume, Resume, f"resume={type(resume).__name__}(...): {remedy}")
+    if prompt or history:
+        msg = "resume= goes on with the conversation that waited: give no prompt and no history="
+        raise ConfigError(msg)
 
 
 def with_changes(spec: Any, changes: dict[str, Any]) -> Any:  # Any: a spec and its fields

@@ -34,7 +34,10 @@ class LoopWorker(Actor):
         try:
             if isinstance(target, AgentSpec):
                 result = await self._crew.run_agent(
-                    target, as_text(message.value), origin=self._crew.origin()
+                    target,
+                    as_text(message.value),
+                    origin=self._crew.origin(),
+                    context=message.context,
                 )
                 return StepDone(
                     path=message.path,

@@ -1,30 +1,34 @@
 """The Agent actor: one run at a time, from prompt to result.
 
-It asks the Model actor and awaits it, because one actor serves one conversation. What it says about
-usage, attempts and time is what the model reported. A run that fails is the caller's answer.
+It asks the Model actor and awaits it, because one actor serves one conversation; the loop itself is
+`loop.converse`. Around it are the things that a run has as a whole: its place among the runs of its
+name, its budget, and what it still says when it fails. A run that fails is the caller's answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from msgspec.structs import replace
+import msgspec
 
-from understudy.actors.agents.ports import Models, Sampling, ServedModel, Sink
+from understudy.actors.agents.loop import converse
+from understudy.actors.agents.ports import Company
+from understudy.actors.agents.progress import Progress
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.ref import Ref
 from understudy.messages.agents import AgentSpec, Result, RunAgent
-from understudy.messages.chat import Message, SystemMessage, UserMessage
-from understudy.messages.chunks import AgentFinished, AgentStarted
-from understudy.messages.envelope import Origin
-from understudy.messages.errors import ContentFilterError, ResponseError, UnderstudyError
-from understudy.messages.models import Complete, CompleteStream, Completion
+from understudy.messages.budgets import Account
+from understudy.messages.envelope import Envelope, Lane, Origin
+from understudy.messages.errors import OverloadedError, UnderstudyError
+from understudy.messages.limits import Acquire, Settle
 
-if TYPE_CHECKING:
-    from understudy.actors.agents.output import OutputPlan, Shaped
+MAX_DEPTH = 8
+"""Agents that call agents that call agents."""
+
+_NOWHERE = Origin()
 
 
 class AgentActor(Actor):
@@ -32,143 +36,84 @@ class AgentActor(Actor):
 
     expects = (UnderstudyError,)
 
-    def __init__(self, models: Models, release: Callable[[Ref[Any]], None]) -> None:
-        self._models = models
+    def __init__(self, company: Company, release: Callable[[Ref[Any]], None]) -> None:
+        self._company = company
         self._release = release
+        self.run: Progress | None = None
+        """The run in hand: what it has so far, for whoever ends it from outside."""
+        self._tickets = 0
 
     async def on_receive(self, message: RunAgent) -> Result[Any]:  # Any: the output's type
         """Run once."""
         try:
             result = await self._run(message)
-        except (UnderstudyError, asyncio.CancelledError):
+        except UnderstudyError as error:
+            if self.run is not None:
+                self.run.blame(error)
+            self.run = None
             self._release(self.ref)
             raise
+        except asyncio.CancelledError:
+            self.run = None
+            self._release(self.ref)
+            raise
+        self.run = None
         self._release(self.ref)
         return result
 
     async def _run(self, message: RunAgent) -> Result[Any]:  # Any: the output's type
-        now = self._cell.system.now
-        begin = now()
-        spec = message.spec
-        served = self._models.find(spec)
-        prompt = UserMessage(content=message.prompt)
-        plan = None if spec.output is None or spec.output is str else _plan(spec)
-        request = _request(spec, self._models.defaults, served.model, message.history, prompt)
-        if plan is not None:
-            request = replace(request, output=plan.request)
-        if message.sink is None:
-            completion: Completion = await served.ref.request(request)
-        else:
-            completion = await self._streamed(message, served, request)
-        _check(completion, served.provider, served.model)
-        if plan is None:
-            answer = completion.message
-            return _result(message, (prompt, answer), answer.content, completion, now() - begin)
-        made = await self._shaped(plan, served, request, completion)
-        said = (prompt, *made.said)
-        return _result(message, said, made.value, made.completion, now() - begin)
+        system, spec = self._cell.system, message.spec
+        hand = in_hand.get()
+        origin = _NOWHERE if hand is None or hand.origin is None else hand.origin
+        bounded = spec.rate_limit is not None or spec.max_concurrent is not None
+        plain = not (spec.tools or spec.hooks or spec.budget or bounded)
+        if not plain:
+            origin = _around(spec, origin)
+            if hand is not None:
+                hand.origin = origin  # what the tools of this run begin is inside of it
+        self.run = run = Progress(message, origin, system.now, self._company.price_of)
+        if spec.budget is None and not bounded:
+            return await converse(self._company, run)
+        return await self._bounded(run)
 
-    async def _shaped(
-        self, plan: OutputPlan, served: ServedModel, request: Complete, completion: Completion
-    ) -> Shaped:
-        from understudy.actors.agents.output import shaped
-
-        async def ask(again: Complete) -> Completion:
-            second: Completion = await served.ref.request(again)
-            _check(second, served.provider, served.model)
-            return second
-
-        return await shaped(plan, request, completion, ask)
-
-    async def _streamed(
-        self, message: RunAgent, served: ServedModel, request: Complete
-    ) -> Completion:
-        sink: Sink = message.sink
-        name = message.spec.name or served.model
-        run_id = _origin().run_id or ""
-        await sink.put(lambda i: AgentStarted(name=name, run_id=run_id, index=i, at=sink.at))
-        completion: Completion = await served.ref.request(
-            CompleteStream(request=request, sink=sink)
-        )
-        usage = completion.usage
-        await sink.put(
-            lambda i: AgentFinished(name=name, run_id=run_id, usage=usage, index=i, at=sink.at)
-        )
-        return completion
+    async def _bounded(self, run: Progress) -> Result[Any]:  # Any: the output's type
+        """The run with its own budget, in its turn among the runs of its name."""
+        spec, now, origin = run.message.spec, self._cell.system.now, run.origin
+        account: Account | None = None if spec.budget is None else origin.accounts[-1]
+        limiter = self._company.limiter_of(spec, origin.agents[:-1])
+        self._tickets += 1
+        ticket = f"{self._cell.path}/{self._cell.incarnation}#{self._tickets}"
+        try:
+            if limiter is not None:
+                tenant, session = origin.tenant, origin.session or origin.trace_id or ""
+                await limiter.request(Acquire(ticket=ticket, tenant=tenant, session=session))
+            if account is not None:
+                account.begin(now())
+            try:
+                return await converse(self._company, run)
+            finally:
+                if account is not None:
+                    account.end(now())
+        finally:
+            if limiter is not None:
+                # On its own behalf: the run may have been cancelled, and this has to arrive.
+                cell = limiter.cell
+                cell.post(Envelope(Settle(ticket=ticket), cell=cell, lane=Lane.ANSWER))
 
 
-def _origin() -> Origin:
-    hand = in_hand.get()
-    return Origin() if hand is None or hand.origin is None else hand.origin
+def _around(spec: AgentSpec, origin: Origin) -> Origin:
+    """The origin of what a run begins: it knows the agent, and charges its budget.
 
-
-def _request(
-    spec: AgentSpec,
-    defaults: Sampling,
-    model: str,
-    history: tuple[Message, ...],
-    prompt: UserMessage,
-) -> Complete:
-    messages: tuple[Message, ...] = (*history, prompt)
-    if spec.instructions is not None and not any(isinstance(m, SystemMessage) for m in history):
-        messages = (SystemMessage(content=spec.instructions), *messages)
-    return Complete(
-        model=model,
-        messages=messages,
-        temperature=defaults.temperature if spec.temperature is None else spec.temperature,
-        max_tokens=spec.max_tokens or defaults.max_tokens,
-        stop=spec.stop,
-        seed=spec.seed,
-        extra=spec.extra,
-    )
-
-
-def _check(completion: Completion, provider: str, model: str) -> None:
-    facts: dict[str, Any] = {  # Any: facts of errors
-        "provider": provider,
-        "model": model,
-        "request_id": completion.request_id,
-        "partial": completion.message.content or None,
-    }
-    if completion.finish_reason == "content_filter":
-        msg = (
-            f"{provider}:{model} refused to answer (content filter); word the prompt otherwise, "
-            "or use another model"
-        )
-        raise ContentFilterError(msg, **facts)
-    if completion.message.tool_calls:
-        names = ", ".join(call.name for call in completion.message.tool_calls)
-        msg = f"{provider}:{model} calls {names}, but this agent has no tools"
-        raise ResponseError(msg, **facts)
-
-
-def _plan(spec: AgentSpec) -> OutputPlan:
-    from understudy.actors.agents.output import output_plan
-
-    return output_plan(spec.output, spec.name)
-
-
-def _result(
-    message: RunAgent,
-    said: tuple[Message, ...],
-    output: Any,  # Any: the output's type
-    completion: Completion,
-    duration: float,
-) -> Result[Any]:  # Any: the output's type
-    origin = _origin()
-    first = None if message.sink is None else message.sink.first_at
-    return Result(
-        output=output,
-        text=completion.message.content,
-        messages=(*message.history, *said),
-        new_messages=said,
-        usage=completion.usage,
-        duration=duration,
-        time_to_first_token=first,
-        finish_reason=completion.finish_reason,
-        model=completion.model,
-        provider=completion.provider,
-        attempts=completion.attempts,
-        run_id=origin.run_id or "",
-        trace_id=origin.trace_id or "",
-    )
+    Raises:
+        OverloadedError: agents call each other too deep.
+    """
+    bounded = spec.rate_limit is not None or spec.max_concurrent is not None
+    name = spec.name or (spec.identity if bounded else "agent")
+    chain = (*origin.agents, name)
+    if len(chain) > MAX_DEPTH + 1:
+        msg = f"agents call each other more than {MAX_DEPTH} deep: {' -> '.join(chain)}"
+        raise OverloadedError(msg, retryable=False, chain=chain)
+    accounts = origin.accounts
+    if spec.budget is not None:
+        accounts = (*accounts, Account(spec.budget))
+    return msgspec.structs.replace(origin, agents=chain, accounts=accounts)

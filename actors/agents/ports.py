@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from understudy.actors.kernel.run_context import RunContext
     from understudy.messages.agents import AgentSpec
+    from understudy.messages.budgets import Price
     from understudy.messages.chat import ToolCall
     from understudy.messages.chunks import AnyChunk
     from understudy.messages.models import ToolDeclaration
@@ -59,6 +60,8 @@ class Sink(Protocol):
 
     first_at: float | None
     """Seconds from the beginning to the first text."""
+    text: str
+    """All text so far."""
     text_only: bool
     """Nobody wants anything but text: `put` builds nothing then."""
 
@@ -122,3 +125,33 @@ class Tools(Protocol):
         Failures are results. Only cancellation, the end of the runtime and exceptions that steer
         the run are raised; the other calls are cancelled then.
         """
+
+
+class Company(Protocol):
+    """Everything that runs of agents share."""
+
+    @property
+    def models(self) -> Models:
+        """Who answers."""
+
+    @property
+    def tools(self) -> Tools:
+        """Who calls functions."""
+
+    @property
+    def price_of(self) -> Callable[[str, str], Price | None]:
+        """What a model costs, by provider and name, where that is known."""
+
+    def limiter_of(self, spec: AgentSpec, around: tuple[str, ...]) -> Any:  # Any: Ref of a limiter
+        """Who bounds the runs of agents of this name; None where nobody does.
+
+        Args:
+            spec: the agent.
+            around: names of the agents around this run: what they hold is not waited for.
+
+        Raises:
+            ConfigError: another agent of this name has other bounds.
+        """
+
+    def run_nested(self, spec: AgentSpec, prompt: str) -> Awaitable[Any]:  # Any: a Result
+        """Run an agent for the message in hand."""

@@ -11,8 +11,9 @@ from _thread import allocate_lock
 from typing import Any
 
 from understudy.actors.agents.agent import AgentActor
-from understudy.actors.agents.ports import Models
+from understudy.actors.agents.ports import Company
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
+from understudy.actors.kernel.origins import origin_in_hand
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import WITHDRAWN, Reply
 from understudy.actors.kernel.system import ActorSystem, Guardian
@@ -22,16 +23,19 @@ from understudy.messages.errors import OverloadedError
 
 
 class Troupe:
-    """Runs agents, up to `max_runs` at a time. Any thread."""
+    """Runs agents, up to `max_runs` at a time. Any thread.
 
-    def __init__(self, system: ActorSystem, models: Models, max_runs: int) -> None:
+    A run that an agent has begun is not counted: it would wait for the place of the one around it.
+    """
+
+    def __init__(self, system: ActorSystem, company: Company, max_runs: int) -> None:
         self._system = system
         self._max_runs = max_runs
         branch = ChildSpec(cls=Guardian, name="agents")
         self._branch: Ref[Guardian] = system.spawn(branch, parent=system.infrastructure).get()
         self._spec = ChildSpec(
             cls=AgentActor,
-            args=(models, self._release),
+            args=(company, self._release),
             restart="temporary",
             mailbox=MailboxOptions(capacity=2),
         )
@@ -45,21 +49,23 @@ class Troupe:
         Raises:
             OverloadedError: `max_runs` runs are under way.
         """
+        around = origin_in_hand()
+        counted = 0 if around is not None and around.agents else 1
         with self._lock:
-            if self._running >= self._max_runs:
+            if counted and self._running >= self._max_runs:
                 raise OverloadedError(
                     f"{self._max_runs} agent runs are under way (max_runs); wait for some of "
                     "them, or raise it"
                 )
-            self._running += 1
+            self._running += counted
         try:
             ref = self._take()
             reply = ref.request(message, timeout=timeout)
         except BaseException:
             with self._lock:
-                self._running -= 1
+                self._running -= counted
             raise
-        reply.add_done_callback(lambda done: self._ended(ref, done))
+        reply.add_done_callback(lambda done: self._ended(ref, message, counted, done))
         return reply
 
     def _take(self) -> Ref[AgentActor]:
@@ -71,9 +77,21 @@ class Troupe:
             if ref.state == ActorState.RUNNING:
                 return ref
 
-    def _ended(self, ref: Ref[AgentActor], reply: Reply[Any]) -> None:  # Any: a Result
+    def _ended(
+        self,
+        ref: Ref[AgentActor],
+        message: RunAgent,
+        counted: int,
+        reply: Reply[Any],  # Any: a Result
+    ) -> None:
         with self._lock:
-            self._running -= 1
+            self._running -= counted
+        if reply.cancelled:
+            # Ended from outside: say what there was, before whoever waits looks at the error.
+            actor: AgentActor | None = ref.cell.actor
+            run = None if actor is None else actor.run
+            if run is not None and run.message is message:
+                run.blame(reply.outcome().error)
         if reply.work == WITHDRAWN:  # cancelled before it began: the actor never saw it
             self._release(ref)
 

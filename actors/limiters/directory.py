@@ -45,6 +45,7 @@ class LimiterDirectory:
         self._system = system
         self._limits = dict(limits)
         self._made: dict[tuple[str, str], Ref[Any]] = {}  # Any: Ref of LimiterActor
+        self._agents: dict[str, tuple[Limit, Ref[Any]]] = {}  # Any: Ref of LimiterActor
         branch = ChildSpec(cls=Guardian, name="limiters")
         self._branch = system.spawn(branch, parent=system.infrastructure).get().cell
 
@@ -67,6 +68,32 @@ class LimiterDirectory:
             return ref
 
         return limiter_for
+
+    def of_agent(
+        self, name: str, rate: float | None, max_concurrent: int | None
+    ) -> Ref[Any]:  # Any: Ref of LimiterActor
+        """The limiter of the runs of all agents with this name.
+
+        Raises:
+            ConfigError: agents of one name have different bounds.
+        """
+        limit = Limit(requests_per_second=rate, max_concurrent=max_concurrent)
+        known, ref = self._agents.get(name, (limit, None))
+        if known != limit:
+            msg = (
+                f"agent {name!r} runs with rate_limit={known.requests_per_second} and "
+                f"max_concurrent={known.max_concurrent} here, which bound all agents of that name: "
+                f"give this one the same, or another name (not rate_limit={rate}, "
+                f"max_concurrent={max_concurrent})"
+            )
+            raise ConfigError(msg)
+        if ref is None or not ref.is_alive():
+            spec = child(LimiterActor, f"agent {name}", limit).options(
+                mailbox=MailboxOptions(capacity=2 * limit.queue)
+            )
+            ref = self._system.spawn(spec, parent=self._branch).get()
+            self._agents[name] = (limit, ref)
+        return ref
 
     def _find(
         self, name: str, account: str, *, remote: bool

@@ -37,7 +37,14 @@ from understudy.messages.errors import (
     to_wire,
 )
 from understudy.messages.events import ModelRetried
-from understudy.messages.models import Complete, CompleteStream, Completion, Embed, Embeddings
+from understudy.messages.models import (
+    Complete,
+    CompleteStream,
+    Completion,
+    Embed,
+    Embeddings,
+    Insist,
+)
 
 Request = Complete | CompleteStream | Embed
 
@@ -56,6 +63,9 @@ class Call(msgspec.Struct):
         """What it asks, streamed or not."""
         request = self.request
         return request.request if isinstance(request, CompleteStream) else request
+
+    retries: int | None = None
+    """Further attempts, where the caller says how many."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -94,13 +104,16 @@ class ModelActor(Actor):
         self._policy = policy or RetryPolicy()
         self._budget = RetryBudget()
 
-    async def on_receive(self, message: Request | Answered | Again) -> None:
+    async def on_receive(self, message: Request | Insist | Answered | Again) -> None:
         """Begin a call, answer one that has come back, or try one again."""
         if isinstance(message, Answered):
             self._came_back(message.call, message.outcome)
         elif isinstance(message, Again):
             if not message.call.deferred.done:
                 self._begin(message.call)
+        elif isinstance(message, Insist):
+            self._budget.called()
+            self._begin(Call(self.defer(), message.request, retries=message.retries))
         else:
             self._budget.called()
             self._begin(Call(self.defer(), message))
@@ -168,7 +181,10 @@ class ModelActor(Actor):
         if not isinstance(error, ModelError) or not error.retryable or call.deferred.done:
             return None
         draw = self._cell.system.random.random()
-        delay = retry_delay(self._policy, call.attempts, draw, error.retry_after)
+        policy = self._policy
+        if call.retries is not None:
+            policy = msgspec.structs.replace(policy, attempts=call.retries + 1)
+        delay = retry_delay(policy, call.attempts, draw, error.retry_after)
         deadline = call.deferred.envelope.deadline
         if delay is None or (deadline is not None and self._cell.system.now() + delay >= deadline):
             return None

@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Mapping
 
 from understudy.messages.agents import AgentSpec
+from understudy.messages.budgets import Price
 from understudy.messages.errors import ConfigError
 from understudy.messages.limits import Limit
 from understudy.messages.secrets import Secret
@@ -117,6 +118,7 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
         runtime=RuntimeConfig(**values["runtime"]),
         streaming=StreamingConfig(**values["streaming"]),
         limits={name: Limit(**limit) for name, limit in values["limits"].items()},
+        prices={name: Price(**price) for name, price in values["prices"].items()},
         agents={name: AgentSpec(name=name, **agent) for name, agent in values["agents"].items()},
         workflows={
             name: WorkflowConfig(

@@ -23,6 +23,7 @@ from understudy.runtime.config.schema import (
     Interval,
     LimitConfig,
     LlmConfig,
+    PriceConfig,
     RuntimeConfig,
     StepConfig,
     StreamingConfig,
@@ -39,6 +40,7 @@ FAMILIES: dict[str, type[msgspec.Struct]] = {
     "agents": AgentConfig,
     "workflows": WorkflowConfig,
     "limits": LimitConfig,
+    "prices": PriceConfig,
 }
 
 

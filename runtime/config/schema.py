@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from understudy.messages.agents import AgentSpec, ApiKey
+from understudy.messages.budgets import Price
 from understudy.messages.limits import Limit
 from understudy.messages.streams import StreamOptions
 from understudy.messages.workflows import Effects, Mode, OnError
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Whole = Annotated[int, msgspec.Meta(ge=0)]
 Temperature = Annotated[float, msgspec.Meta(ge=0)]
+Rate = Annotated[float, msgspec.Meta(gt=0)]
+Dollars = Annotated[float, msgspec.Meta(ge=0)]
 
 if TYPE_CHECKING:
     Duration = float
@@ -80,6 +84,13 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_tokens: Count | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    max_turns: Count = 10
+    tool_timeout: Duration = 30.0
+    tool_concurrency: Count = 8
+    rate_limit: Rate | None = None
+    max_concurrent: Count | None = None
+    retries: Whole | None = None
+    fallback: tuple[str, ...] = ()
     timeout: Duration | None = None
     base_url: str | None = None
     api_key: ApiKey = None
@@ -116,9 +127,6 @@ class WorkflowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     timeout: Duration | None = None
 
 
-Rate = Annotated[float, msgspec.Meta(gt=0)]
-
-
 class LimitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[limits."provider:model"]`: what may be asked of an account; see `Limit`."""
 
@@ -128,6 +136,14 @@ class LimitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     input_tokens_per_minute: Rate | None = None
     output_tokens_per_minute: Rate | None = None
     max_concurrent: Count | None = None
+
+
+class PriceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[prices."provider:model"]`: US dollars for a million tokens; see `Price`."""
+
+    input: Dollars
+    output: Dollars
+    cached: Dollars | None = None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,4 +160,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     agents: dict[str, AgentSpec] = {}
     workflows: dict[str, WorkflowConfig] = {}
     limits: dict[str, Limit] = {}
+    prices: dict[str, Price] = {}
     origins: dict[str, str] = {}

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
     from understudy.actors.kernel.ref import Ref
     from understudy.actors.kernel.reply import Reply
-    from understudy.messages.agents import AgentSpec, Result
+    from understudy.messages.agents import AgentSpec, AgentTool, Pending, Result, Resume, ToolRecord
+    from understudy.messages.budgets import Budget, Price, Spent
     from understudy.messages.chat import (
         AssistantMessage,
         Message,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
         ContextWindowError,
         DeadlineExceededError,
         DeadlockError,
+        HookError,
         MailboxFullError,
         ModelError,
         OutputError,
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
         StreamBrokenError,
         StreamError,
         ToolError,
+        TurnsExceededError,
         UnderstudyError,
         WorkflowError,
         WouldDeadlockError,
@@ -91,7 +94,9 @@ if TYPE_CHECKING:
         StepFailed,
         StreamIdled,
     )
+    from understudy.messages.hooks import Hooks
     from understudy.messages.limits import Limit, LimiterStats
+    from understudy.messages.models import Complete, Completion
     from understudy.messages.secrets import Secret
     from understudy.messages.streams import StreamOptions, StreamStats
     from understudy.messages.tools import ToolResult
@@ -119,13 +124,17 @@ __all__ = [
     "AgentFinished",
     "AgentSpec",
     "AgentStarted",
+    "AgentTool",
     "AssistantMessage",
     "AuthenticationError",
     "BadRequestError",
     "BreakerOpenError",
+    "Budget",
     "BudgetExceededError",
     "ChildSpec",
     "CodecError",
+    "Complete",
+    "Completion",
     "ConfigError",
     "ConnectError",
     "ContentFilterError",
@@ -135,6 +144,8 @@ __all__ = [
     "DeadlockError",
     "Directive",
     "Event",
+    "HookError",
+    "Hooks",
     "Ledger",
     "Limit",
     "LimiterStats",
@@ -147,12 +158,15 @@ __all__ = [
     "Outcome",
     "OutputError",
     "OverloadedError",
+    "Pending",
+    "Price",
     "RateLimitError",
     "ReaderLagged",
     "Ref",
     "Reply",
     "ResponseError",
     "Result",
+    "Resume",
     "Run",
     "RunCancelledError",
     "RunContext",
@@ -163,6 +177,7 @@ __all__ = [
     "Secret",
     "ServerError",
     "ShutdownReport",
+    "Spent",
     "StepCompleted",
     "StepDispatched",
     "StepFailed",
@@ -188,8 +203,10 @@ __all__ = [
     "ToolCallStarted",
     "ToolError",
     "ToolMessage",
+    "ToolRecord",
     "ToolResult",
     "Toolset",
+    "TurnsExceededError",
     "UnderstudyError",
     "Usage",
     "UserMessage",
@@ -210,12 +227,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "messages.models": ["Completion", "Complete"],
+    "messages.hooks": ["Hooks"],
+    "messages.budgets": ["Spent", "Price", "Budget"],
     "actors.kernel.actor": ["Actor"],
     "actors.kernel.options": ["ChildSpec", "MailboxOptions", "child"],
     "actors.kernel.ref": ["Ref"],
     "actors.kernel.gathering": ["gather"],
     "actors.kernel.reply": ["Reply"],
-    "messages.agents": ["AgentSpec", "Result"],
+    "messages.agents": ["ToolRecord", "Resume", "Pending", "AgentTool", "AgentSpec", "Result"],
     "messages.chat": [
         "AssistantMessage",
         "Message",
@@ -247,6 +267,8 @@ _HOMES = {
         "Terminated",
     ],
     "messages.errors": [
+        "TurnsExceededError",
+        "HookError",
         "ActorDeadError",
         "ActorRestartedError",
         "AuthenticationError",

@@ -111,8 +111,9 @@ def test_an_empty_file_gives_the_defaults() -> None:
 
 
 def test_the_table_of_an_agent_has_the_fields_of_its_spec() -> None:
-    """What an agent can be told in code can be told in the file."""
-    assert {"name", *AgentConfig.__struct_fields__} == set(AgentSpec.__struct_fields__)
+    """What an agent can be told in code can be told in the file, but what is code itself."""
+    code = {"output", "tools", "hooks", "budget"}
+    assert {"name", *code, *AgentConfig.__struct_fields__} == set(AgentSpec.__struct_fields__)
 
 
 FIVE_MISTAKES = """\

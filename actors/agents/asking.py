@@ -1,0 +1,206 @@
+"""One turn of a run: asking the model, and another one where it cannot.
+
+Every call is counted here, whatever becomes of it: one that fails has used what its error says, one
+that is cut off is estimated when the run is asked for it (`Progress.blame`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from understudy.actors.agents.hooking import hooked
+from understudy.actors.agents.ports import Models, ServedModel, Sink
+from understudy.actors.agents.progress import Progress
+from understudy.actors.agents.spending import begin_call, charge, check_priced, exceeded
+from understudy.actors.rules.retries import falls_back
+from understudy.messages.agents import AgentSpec
+from understudy.messages.chat import Message, SystemMessage
+from understudy.messages.errors import (
+    ContentFilterError,
+    DeadlineExceededError,
+    UnderstudyError,
+)
+from understudy.messages.models import (
+    Complete,
+    CompleteStream,
+    Completion,
+    Insist,
+    ToolDeclaration,
+)
+
+if TYPE_CHECKING:
+    from understudy.actors.agents.output import OutputPlan
+
+
+class Asking:
+    """Asks the models of one run, the first that can answer.
+
+    Args:
+        models: finds them.
+        run: is told what every call took.
+        messages: what the first turn is asked with.
+        tools: what the model may call.
+        plan: what the answer shall be, where it is no text.
+    """
+
+    __slots__ = ("_models", "_rest", "_run", "request")
+
+    def __init__(
+        self,
+        models: Models,
+        run: Progress,
+        messages: tuple[Message, ...],
+        tools: tuple[ToolDeclaration, ...],
+        plan: OutputPlan | None,
+    ) -> None:
+        spec = run.message.spec
+        self._models = models
+        self._run = run
+        self._rest = spec.fallback
+        served = run.served = models.find(spec)
+        if run.origin.accounts:
+            check_priced(run, served)
+        defaults = models.defaults
+        self.request = Complete(
+            model=served.model,
+            messages=_with_system(spec, messages),
+            temperature=defaults.temperature if spec.temperature is None else spec.temperature,
+            max_tokens=spec.max_tokens or defaults.max_tokens,
+            stop=spec.stop,
+            seed=spec.seed,
+            tools=tools,
+            output=None if plan is None else plan.request,
+            extra=spec.extra,
+        )
+
+    def more(self, messages: tuple[Message, ...]) -> None:
+        """The conversation goes on with these."""
+        before = self.request.messages
+        self.request = msgspec.structs.replace(self.request, messages=(*before, *messages))
+
+    async def ask(self, request: Complete | None = None, *, streamed: bool = True) -> Completion:
+        """The model's answer to what was said so far, or to another request.
+
+        Args:
+            request: instead of the conversation as it is.
+            streamed: False: nobody hears it while it is made, also where the run is a stream.
+
+        Raises:
+            BudgetExceededError: nothing is left to ask with.
+            ContentFilterError: the model refused.
+            HookError: a hook raised.
+            UnderstudyError: no model could answer; the last one's error.
+        """
+        run, hooks = self._run, self._run.message.spec.hooks
+        if request is None:
+            request = self.request
+        if hooks is not None:
+            instead = await hooked(hooks, "before_model", request)
+            if isinstance(instead, Completion):
+                run.last = instead
+                return instead
+            request = request if instead is None else instead
+        sink = run.message.sink if streamed else None
+        completion = await self._first_that_can(request, sink)
+        run.last = completion
+        if hooks is not None:
+            instead = await hooked(hooks, "after_model", request, completion)
+            if instead is not None:
+                run.last = completion = instead
+        if completion.finish_reason == "content_filter":
+            raise self._refused(completion)
+        return completion
+
+    async def _first_that_can(self, request: Complete, sink: Sink | None) -> Completion:
+        run = self._run
+        while True:
+            seconds = begin_call(run) if run.origin.accounts else None
+            run.asking = request
+            try:
+                completion = await self._send(request, sink, seconds)
+            except UnderstudyError as error:
+                self._count_failed(error)
+                if seconds is not None and isinstance(error, DeadlineExceededError):
+                    self._check_seconds(error)
+                delivered = sink is not None and run.has_begun_to_say
+                if not self._rest or not falls_back(error, delivered=delivered):
+                    raise
+                request = self._next(request)
+                continue
+            run.asking = None
+            spent = completion.spent
+            cost = run.count(spent, completion.attempts)
+            if run.origin.accounts:
+                charge(run, spent, cost)
+            return completion
+
+    async def _send(
+        self, request: Complete, sink: Sink | None, seconds: float | None
+    ) -> Completion:
+        run = self._run
+        served, retries = run.served, run.message.spec.retries
+        asked: Any = request if sink is None else CompleteStream(request=request, sink=sink)
+        if retries is not None:
+            asked = Insist(request=asked, retries=retries)
+        completion: Completion = await served.ref.request(asked, timeout=seconds)  # type: ignore[union-attr]
+        return completion
+
+    def _next(self, request: Complete) -> Complete:
+        """The same request for the next model."""
+        run, spec = self._run, self._run.message.spec
+        model, self._rest = self._rest[0], self._rest[1:]
+        before = run.served
+        served = self._models.find(_of(spec, model, before))
+        run.served = served
+        if run.origin.accounts:
+            check_priced(run, served)
+        self.request = msgspec.structs.replace(self.request, model=served.model)
+        return msgspec.structs.replace(request, model=served.model)
+
+    def _count_failed(self, error: UnderstudyError) -> None:
+        run = self._run
+        if error.usage is None and isinstance(error, DeadlineExceededError):
+            run.cut_off()
+            return
+        run.asking = None
+        if error.usage is not None:
+            cost = run.count(error.usage, error.attempts)
+            charge(run, error.usage, cost)
+        else:
+            run.attempts += error.attempts
+
+    def _check_seconds(self, error: DeadlineExceededError) -> None:
+        """The time that was over may be a budget's."""
+        now = self._run.now()
+        for account in self._run.origin.accounts:
+            left = account.left(now)
+            if left is not None and left <= 0:
+                raise exceeded(self._run, f"seconds={account.limit.seconds:g}") from error
+
+    def _refused(self, completion: Completion) -> ContentFilterError:
+        served = self._run.served
+        whose = "" if served is None else f"{served.provider}:{served.model} "
+        return ContentFilterError(
+            f"{whose}refused to answer (content filter); word the prompt otherwise, or use "
+            "another model",
+            provider=completion.provider if served is None else served.provider,
+            model=completion.model if served is None else served.model,
+            request_id=completion.request_id,
+            partial=completion.message.content or None,
+        )
+
+
+def _with_system(spec: AgentSpec, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    if spec.instructions is None or any(isinstance(each, SystemMessage) for each in messages):
+        return messages
+    return (SystemMessage(content=spec.instructions), *messages)
+
+
+def _of(spec: AgentSpec, model: Any, before: ServedModel | None) -> AgentSpec:
+    """The agent with another model; its address and key are for its own provider alone."""
+    provider = model.partition(":")[0] if isinstance(model, str) else None
+    if before is not None and provider == before.provider:
+        return msgspec.structs.replace(spec, model=model)
+    return msgspec.structs.replace(spec, model=model, base_url=None, api_key=None)
