@@ -175,9 +175,9 @@ class Progress:
     def has_begun_to_say(self) -> bool:
         """Whether the reader of a stream was given some of the answer under way, or may have."""
         sink = self.message.sink
-        return bool(self.heard) or (
-            sink is not None and sink.first_at is not None and not sink.text
-        )
+        if sink is None or sink.first_at is None:
+            return False
+        return not sink.text or bool(self.heard)  # no text: it is not kept
 
     @property
     def heard(self) -> str:

@@ -8,6 +8,7 @@ from understudy import (
     AssistantMessage,
     ConfigError,
     DeadlineExceededError,
+    Metadata,
     ResponseError,
     RunCancelledError,
     RunContext,
@@ -237,7 +238,8 @@ async def test_a_stream_tells_of_tools_and_of_the_whole_usage() -> None:
     async with Runtime() as rt:
         async with Agent(fake, tools=[weather]).astream("q", runtime=rt) as stream:
             chunks = [chunk async for chunk in stream]
-        names = [type(chunk).__name__ for chunk in chunks if not chunk.delta]
+        facts = [chunk for chunk in chunks if not chunk.delta and not isinstance(chunk, Metadata)]
+        names = [type(chunk).__name__ for chunk in facts]
     assert names == [
         *("AgentStarted", "ToolCallStarted", "ToolCallFinished", "AgentFinished", "StreamEnd"),
     ]
