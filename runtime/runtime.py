@@ -28,6 +28,7 @@ from understudy.actors.kernel.clock import Clock, SystemClock
 from understudy.actors.kernel.dead_letters import DeadLetters
 from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, current_worker
 from understudy.actors.kernel.system import ActorSystem
+from understudy.actors.models.choice import TransportName, transport_maker
 from understudy.actors.models.directory import Defaults
 from understudy.messages.budgets import Price
 from understudy.messages.control import Ledger
@@ -62,7 +63,9 @@ class Runtime(Lifecycle, Casting):
         prices: what models cost, by pattern: `{"openai:*": Price(input=1.0, output=8.0)}`; they
             win over the prices that are shipped.
         shutdown: seconds that leaving the block may take.
-        clock, transport, seed: ports: time, the HTTP transport, the seed of random numbers.
+        clock, seed: ports: time, the seed of random numbers.
+        transport: the HTTP transport: an object, or `plain`, `fast` (the extra), `auto` (default:
+            the fast one where it is installed).
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Runtime(Lifecycle, Casting):
         prices: Mapping[str, Price] | None = None,
         shutdown: float | None = None,
         clock: Clock | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx.AsyncBaseTransport | TransportName | None = None,
         seed: int | None = None,
     ) -> None:
         self.config = config or Config()
@@ -98,7 +101,9 @@ class Runtime(Lifecycle, Casting):
             sizes.shutdown if shutdown is None else shutdown,
         )
         self._clock: Clock = clock or SystemClock()
-        self._given_transport = transport
+        self._transport = transport_maker(
+            self.config.llm.transport if transport is None else transport
+        )
         self._random = random.Random(seed)
 
     @classmethod
@@ -188,10 +193,3 @@ class Runtime(Lifecycle, Casting):
         threads = ThreadsDispatcher(f"understudy-{self.name}-{bulkhead}", self._threads)
         self._threads_made.append(threads)
         return threads
-
-    def _transport(self) -> httpx.AsyncBaseTransport:
-        if self._given_transport is not None:
-            return self._given_transport
-        from understudy.actors.models.transport import LeasedTransport
-
-        return LeasedTransport()

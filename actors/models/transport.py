@@ -27,26 +27,26 @@ is first used.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Self, cast
+from typing import Literal, Self
 
 import httpcore
 import httpx
 import msgspec
 
 from understudy.actors.models.connections import (
-    FAILURES,
     STALE,
     Connection,
-    core_url,
+    HttpcoreConnection,
     mapped,
 )
 from understudy.actors.models.leases import Leases, LeasesClosedError
+from understudy.actors.models.proxies import Proxies, Proxy
 from understudy.actors.models.resolver import Resolver
-from understudy.actors.models.sockets import connect
+from understudy.actors.models.sockets import Route, SocketStream, connect
+from understudy.messages.errors import ConfigError
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -68,6 +68,14 @@ class LeasedTransport(httpx.AsyncBaseTransport):
         idle_expiry: seconds an unused connection is kept.
         ssl_context: for `https`; default: one made when first needed, with certifi's authorities.
         resolver: turns names into addresses.
+        parser: who reads HTTP/1.1: `h11` (in Python, by httpcore) or `llhttp` (in C, by httptools,
+            which the extra `fast` brings). Everything else is the same.
+        proxy: `http://user:password@host:port` for every request; default: what the environment
+            says (see `Proxies`).
+        trust_env: whether the environment's proxies count.
+
+    Raises:
+        ConfigError: `proxy` is none, or the parser is not installed.
     """
 
     def __init__(
@@ -77,11 +85,16 @@ class LeasedTransport(httpx.AsyncBaseTransport):
         idle_expiry: float = 30.0,
         ssl_context: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
+        parser: Literal["h11", "llhttp"] = "h11",
+        proxy: str | None = None,
+        trust_env: bool = True,
     ) -> None:
         self._max_connections = max_connections
         self._idle_expiry = idle_expiry
         self._ssl_context = ssl_context
         self._resolver = resolver or Resolver()
+        self._proxies = Proxies(proxy, trust_env=trust_env)
+        self._make = _maker(parser)
         self._origins: dict[tuple[str, str, int], Leases[Connection]] = {}
         self._open: set[Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -119,13 +132,16 @@ class LeasedTransport(httpx.AsyncBaseTransport):
             if connection is None:
                 connection = await self._connect(request)
             try:
-                core = await connection.send(request)
+                answer = await connection.send(request)
             except STALE:
                 if not (reused and connection.untouched and _replayable(request)):
                     raise
                 connection.abort()
                 connection = await self._connect(request)
-                core = await connection.send(request)
+                answer = await connection.send(request)
+            if answer.status == 407 and (proxy := self._proxy_of(request)) is not None:
+                told = f"the proxy {proxy} refuses (407 Proxy Authentication Required)"
+                raise httpcore.ProxyError(told)
         except BaseException as error:
             if connection is not None:
                 connection.abort()
@@ -135,14 +151,10 @@ class LeasedTransport(httpx.AsyncBaseTransport):
                 raise
             raise known from error
         return httpx.Response(
-            core.status,
-            headers=core.headers,
-            stream=_Body(core, request, connection, leases),
-            extensions={
-                key: core.extensions[key]
-                for key in ("http_version", "reason_phrase")
-                if key in core.extensions
-            },
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(request, connection, leases, timeouts.get("read")),
+            extensions={"http_version": answer.version, "reason_phrase": answer.reason},
             request=request,
         )
 
@@ -188,22 +200,32 @@ class LeasedTransport(httpx.AsyncBaseTransport):
 
     async def _connect(self, request: httpx.Request) -> Connection:
         url = request.url
-        secure = url.scheme == "https"
-        if secure and self._ssl_context is None:
-            self._ssl_context = httpx.create_ssl_context()
-        stream = await connect(
+        proxy = self._proxy_of(request)
+        route = Route(
             url.raw_host.decode("ascii"),
             url.port or _PORTS[url.scheme],
-            resolver=self._resolver,
-            ssl_context=self._ssl_context if secure else None,
-            timeout=request.extensions.get("timeout", {}).get("connect"),
+            self._tls() if url.scheme == "https" else None,
+            proxy,
+            self._tls() if proxy is not None and proxy.secure else None,
         )
-        connection = Connection(core_url(url).origin, stream)
+        timeout = request.extensions.get("timeout", {}).get("connect")
+        connection = await self._make(route, self._resolver, timeout)
         self._open.add(connection)
-        stream.closed.add_done_callback(lambda _: self._open.discard(connection))
+        connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         if self._closed:
             connection.abort()
         return connection
+
+    def _proxy_of(self, request: httpx.Request) -> Proxy | None:
+        if self._proxies.none:
+            return None
+        url = request.url
+        return self._proxies.of(url.scheme, url.host, url.port or _PORTS[url.scheme])
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._ssl_context is None:
+            self._ssl_context = httpx.create_ssl_context()
+        return self._ssl_context
 
 
 class _Body(httpx.AsyncByteStream):
@@ -216,13 +238,12 @@ class _Body(httpx.AsyncByteStream):
 
     def __init__(
         self,
-        core: httpcore.Response,
         request: httpx.Request,
         connection: Connection,
         leases: Leases[Connection],
+        timeout: float | None,
     ) -> None:
-        self._core = core
-        self._parts = cast("AsyncIterable[bytes]", core.stream).__aiter__()
+        self._timeout = timeout
         self._request = request
         self._connection: Connection | None = connection
         self._leases = leases
@@ -237,20 +258,15 @@ class _Body(httpx.AsyncByteStream):
         if self._connection is None:
             raise httpx.StreamClosed
         try:
-            return await self._parts.__anext__()
-        except StopAsyncIteration:
-            pass
+            part = await self._connection.read(self._timeout)
         except BaseException as error:
             self._drop()
             known = mapped(error, self._request)
             if known is None:
                 raise
             raise known from error
-        try:
-            await self._core.aclose()  # httpcore's connection becomes idle here
-        except BaseException:
-            self._drop()
-            raise
+        if part is not None:
+            return part
         connection, self._connection = self._connection, None
         self._finished = True
         self._leases.give_back(connection)
@@ -258,19 +274,52 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Close the socket unless the body was read to its end. Idempotent."""
-        if self._connection is None:
-            return
-        self._drop()
-        # Let httpcore's generators run into the closed socket and end here, not in the collector.
-        with contextlib.suppress(*FAILURES, RuntimeError):  # RuntimeError: another task is reading
-            async for _ in self._parts:
-                pass
+        connection = self._connection
+        if connection is not None:
+            self._drop()
+            await connection.unwind()
 
     def _drop(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.abort()
             self._leases.forfeit()
+
+
+_Make = Callable[[Route, Resolver, float | None], Awaitable[Connection]]
+
+
+def _maker(parser: str) -> _Make:
+    """Who opens connections with that parser."""
+    if parser == "h11":
+        return _connect_h11
+    if parser != "llhttp":
+        raise ConfigError(f"LeasedTransport(parser={parser!r}): it is 'h11' or 'llhttp'")
+    try:
+        from understudy.actors.models.llhttp import LlhttpConnection
+    except ImportError as error:
+        told = "LeasedTransport(parser='llhttp') needs httptools: pip install 'understudy[fast]'"
+        raise ConfigError(told) from error
+
+    async def connect_llhttp(
+        route: Route, resolver: Resolver, timeout: float | None
+    ) -> LlhttpConnection:
+        forward = route.forward
+        return await connect(
+            lambda: LlhttpConnection(forward), route, resolver=resolver, timeout=timeout
+        )
+
+    return connect_llhttp
+
+
+async def _connect_h11(
+    route: Route, resolver: Resolver, timeout: float | None
+) -> HttpcoreConnection:
+    stream = await connect(SocketStream, route, resolver=resolver, timeout=timeout)
+    origin = httpcore.Origin(
+        b"http" if route.tls is None else b"https", route.host.encode("ascii"), route.port
+    )
+    return HttpcoreConnection(origin, stream, route.forward)
 
 
 def _replayable(request: httpx.Request) -> bool:

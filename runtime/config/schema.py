@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from understudy.actors.models.choice import TransportName
 from understudy.messages.agents import AgentSpec, ApiKey
 from understudy.messages.budgets import Price
 from understudy.messages.limits import Limit
@@ -35,13 +36,14 @@ else:
 
 
 class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[llm]`: what agents use that do not say otherwise."""
+    """`[llm]`: what agents use that do not say otherwise; `transport` is the Runtime's own."""
 
     model: str | None = None
     base_url: str | None = None
     api_key: ApiKey = None
     temperature: Temperature | None = None
     max_tokens: Count | None = None
+    transport: TransportName = "auto"
 
 
 class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

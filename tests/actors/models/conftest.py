@@ -1,7 +1,8 @@
-"""A player of recorded answers: a provider, one answer, and what came of it."""
+"""A player of recorded answers (a provider, one answer, what came of it), and real transports."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from understudy.actors.models.http_provider import HttpProvider
 from understudy.actors.models.provider import Piece, ProviderSettings, TextPiece, ThoughtPiece
+from understudy.actors.models.transport import LeasedTransport
 from understudy.messages.chat import UserMessage
 from understudy.messages.errors import ModelError
 from understudy.messages.models import Complete, Completion
@@ -109,3 +111,20 @@ def asking(**options: Any) -> Complete:
 def play() -> type[Player]:
     """Makes a player of recorded answers for a provider."""
     return Player
+
+
+@pytest.fixture(params=["h11", "llhttp"])
+def make(request: pytest.FixtureRequest) -> Callable[..., LeasedTransport]:
+    """Callable[..., LeasedTransport]s transports of one kind; each kind passes every test here."""
+    if request.param == "llhttp":
+        pytest.importorskip("httptools", reason="the extra 'fast' is not installed")
+    return partial(LeasedTransport, parser=request.param, trust_env=False)
+
+
+@pytest.fixture
+async def transport(make: Callable[..., LeasedTransport]) -> AsyncIterator[LeasedTransport]:
+    """A transport; at its end no socket and no lease may be left."""
+    async with make() as leased:
+        yield leased
+        assert leased.stats.lent == 0
+    assert leased.stats.open == 0

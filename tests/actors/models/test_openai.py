@@ -3,7 +3,6 @@ import contextlib
 import pickle
 import socket
 import traceback
-from collections.abc import AsyncIterator
 
 import httpx
 import msgspec
@@ -51,14 +50,6 @@ pytestmark = pytest.mark.anyio
 
 KEY = "sk-very-secret-key"
 ASK = Complete(model="m", messages=(UserMessage(content="one two three"),))
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[LeasedTransport]:
-    """A transport; at its end no lease may be left."""
-    async with LeasedTransport() as leased:
-        yield leased
-        assert leased.stats.lent == 0
 
 
 def chat(

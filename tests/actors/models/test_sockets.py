@@ -4,7 +4,7 @@ import httpcore
 import pytest
 
 from understudy.actors.models.resolver import Resolver
-from understudy.actors.models.sockets import SocketStream, connect
+from understudy.actors.models.sockets import Route, SocketStream, connect
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def connected() -> tuple[SocketStream, Peer, asyncio.Server]:
     peer = Peer()
     server = await asyncio.get_running_loop().create_server(lambda: peer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    stream = await connect("127.0.0.1", port, resolver=Resolver(), ssl_context=None, timeout=5)
+    stream = await connect(SocketStream, Route("127.0.0.1", port), resolver=Resolver(), timeout=5)
     return stream, peer, server
 
 
