@@ -22,7 +22,6 @@ from collections.abc import Iterable
 from typing import cast
 
 import httpcore
-import httptools
 import httpx
 
 from understudy.actors.models.connections import Answer, target_of
@@ -38,13 +37,23 @@ _NOTHING = "Server disconnected without sending a response."
 
 
 class LlhttpConnection(asyncio.Protocol):
-    """One socket with llhttp on it; made by `connect`."""
+    """One socket with llhttp on it; made by `connect`.
+
+    Args:
+        forward: the proxy at its other end that forwards plain HTTP.
+
+    Raises:
+        ImportError: httptools is not installed.
+    """
 
     def __init__(self, forward: Proxy | None = None) -> None:
+        import httptools
+
         self._loop = asyncio.get_running_loop()
         self._forward = forward
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
+        self._refusals = (httptools.HttpParserError, httptools.HttpParserUpgrade)
         self._headers: list[tuple[bytes, bytes]] = []
         self._reason = b""
         self._parts: list[bytes] = []
@@ -149,7 +158,7 @@ class LlhttpConnection(asyncio.Protocol):
             self._head_size += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        except self._refusals as error:
             if self._over:  # a stray word after the answer: that one stands, nothing else comes
                 self._keep = False
             else:

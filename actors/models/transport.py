@@ -296,10 +296,11 @@ def _maker(parser: str) -> _Make:
     if parser != "llhttp":
         raise ConfigError(f"LeasedTransport(parser={parser!r}): it is 'h11' or 'llhttp'")
     try:
-        from understudy.actors.models.llhttp import LlhttpConnection
+        import httptools  # noqa: F401 - made known here, not with the first connection
     except ImportError as error:
         told = "LeasedTransport(parser='llhttp') needs httptools: pip install 'understudy[fast]'"
         raise ConfigError(told) from error
+    from understudy.actors.models.llhttp import LlhttpConnection
 
     async def connect_llhttp(
         route: Route, resolver: Resolver, timeout: float | None

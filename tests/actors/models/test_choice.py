@@ -62,7 +62,6 @@ def test_what_is_missing_is_named(*, extra: bool, tmp_path: Path) -> None:
 def test_the_parser_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also whoever makes the transport is told the extra."""
     monkeypatch.setitem(sys.modules, "httptools", None)
-    monkeypatch.delitem(sys.modules, "understudy.actors.models.llhttp", raising=False)
     with pytest.raises(ConfigError, match=r"understudy\[fast\]"):
         transport.LeasedTransport(parser="llhttp")
 
