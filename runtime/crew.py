@@ -22,8 +22,8 @@ from understudy.actors.models.directory import Defaults, ModelDirectory
 from understudy.actors.processes.worker import ProcessWorker
 from understudy.actors.rules.prices import Prices
 from understudy.actors.streams.emitter import Streams
+from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.directory import ToolDirectory
-from understudy.actors.tools.station import ToolDefaults
 from understudy.messages.agents import AgentSpec, Result, Resume, RunAgent
 from understudy.messages.budgets import Account, Price
 from understudy.messages.envelope import Origin

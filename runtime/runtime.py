@@ -184,6 +184,7 @@ class Runtime(Lifecycle, Casting):
             threads=self._threads,
             max_runs=self._max_runs,
             limits=self._limits,
+            tools=self.config.tools.defaults,
             streaming=streaming.options,
             stream_timeout=streaming.timeout,
             prices=self._prices,

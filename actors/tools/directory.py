@@ -27,10 +27,11 @@ from typing import Any, NamedTuple
 from understudy.actors.kernel.options import ChildSpec
 from understudy.actors.kernel.run_context import RunContext
 from understudy.actors.kernel.system import ActorSystem
+from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.gate import Lease, pause
 from understudy.actors.tools.hands import Hands, held
 from understudy.actors.tools.rendering import Tried, explain
-from understudy.actors.tools.station import Station, ToolDefaults
+from understudy.actors.tools.station import Station
 from understudy.actors.tools.table import ToolTable, specs_of
 from understudy.messages.chat import ToolCall
 from understudy.messages.errors import ConfigError, ToolError

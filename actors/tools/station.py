@@ -14,9 +14,10 @@ import msgspec
 
 from understudy.actors.kernel.run_context import RunContext
 from understudy.actors.kernel.system import ActorSystem
-from understudy.actors.rules.breaker import Breaker, BreakerPolicy
+from understudy.actors.rules.breaker import Breaker
 from understudy.actors.rules.gcra import Gcra
 from understudy.actors.rules.retries import RetryBudget, RetryPolicy, retry_delay
+from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.describe import check
 from understudy.actors.tools.gate import Gate
 from understudy.actors.tools.rendering import Tried
@@ -28,24 +29,6 @@ from understudy.messages.tools import Isolation, ToolSpec
 Loader = Callable[[ToolSpec], Awaitable[tuple[ToolSpec, Signature]]]
 """Runs `loaded` where it may block."""
 BACKOFF_MIN, BACKOFF_MAX = 0.1, 5.0
-
-
-class ToolDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """`[tools]`: what holds for tools that do not say otherwise.
-
-    Attributes:
-        timeout: seconds for each attempt.
-        max_retries: further attempts for tools whose `effects` allow it.
-        rate_limit: calls a second of each tool.
-        max_concurrent: calls at a time of each tool.
-        breaker: when to stop calling a tool that fails; None: never.
-    """
-
-    timeout: float = 30.0
-    max_retries: int = 0
-    rate_limit: float | None = None
-    max_concurrent: int | None = None
-    breaker: BreakerPolicy | None = None
 
 
 class Station:

@@ -29,6 +29,7 @@ from understudy.runtime.config.schema import (
     RuntimeConfig,
     StepConfig,
     StreamingConfig,
+    ToolsConfig,
     WorkflowConfig,
 )
 
@@ -116,6 +117,7 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
     return Config(
         llm=LlmConfig(**values["llm"]),
         runtime=RuntimeConfig(**values["runtime"]),
+        tools=ToolsConfig(**values["tools"]),
         streaming=StreamingConfig(**values["streaming"]),
         limits={name: Limit(**limit) for name, limit in values["limits"].items()},
         prices={name: Price(**price) for name, price in values["prices"].items()},

@@ -27,6 +27,7 @@ from understudy.runtime.config.schema import (
     RuntimeConfig,
     StepConfig,
     StreamingConfig,
+    ToolsConfig,
     WorkflowConfig,
 )
 
@@ -35,6 +36,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "llm": LlmConfig,
     "runtime": RuntimeConfig,
     "streaming": StreamingConfig,
+    "tools": ToolsConfig,
 }
 FAMILIES: dict[str, type[msgspec.Struct]] = {
     "agents": AgentConfig,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from understudy.actors.models.choice import TransportName
+from understudy.actors.tools.defaults import ToolDefaults
 from understudy.messages.agents import AgentSpec, ApiKey
 from understudy.messages.budgets import Price
 from understudy.messages.limits import Limit
@@ -53,6 +54,31 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     threads: Count = 32
     max_runs: Count = 10_000
     shutdown: Duration = 25.0
+
+
+class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[tools]`: tools that do not say otherwise; see `ToolDefaults`.
+
+    Attributes:
+        timeout: for each attempt, where neither the tool nor its caller says.
+        max_retries: further attempts of tools whose `effects` allow it.
+        rate_limit, max_concurrent: calls a second, and at a time, of each tool.
+    """
+
+    timeout: Duration = 30.0
+    max_retries: Annotated[int, msgspec.Meta(ge=0)] = 0
+    rate_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    max_concurrent: Count | None = None
+
+    @property
+    def defaults(self) -> ToolDefaults:
+        """As the directory of tools takes them."""
+        return ToolDefaults(
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            rate_limit=self.rate_limit,
+            max_concurrent=self.max_concurrent,
+        )
 
 
 class StreamingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,6 +184,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     llm: LlmConfig = LlmConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    tools: ToolsConfig = ToolsConfig()
     streaming: StreamingConfig = StreamingConfig()
     agents: dict[str, AgentSpec] = {}
     workflows: dict[str, WorkflowConfig] = {}

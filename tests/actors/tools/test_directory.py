@@ -7,8 +7,8 @@ import pytest
 from understudy import ConfigError, Runtime, ToolCall, ToolError, ToolResult, child, tool
 from understudy.actors.processes.worker import ProcessWorker
 from understudy.actors.rules.breaker import BreakerPolicy
+from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.directory import ToolDirectory
-from understudy.actors.tools.station import ToolDefaults
 from understudy.testing import ManualClock, assert_quiet
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,25 @@
+"""`[tools]`, as the family takes it: what holds for tools that do not say otherwise."""
+
+from __future__ import annotations
+
+import msgspec
+
+from understudy.actors.rules.breaker import BreakerPolicy
+
+
+class ToolDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """`[tools]`: what holds for tools that do not say otherwise.
+
+    Attributes:
+        timeout: seconds for each attempt.
+        max_retries: further attempts for tools whose `effects` allow it.
+        rate_limit: calls a second of each tool.
+        max_concurrent: calls at a time of each tool.
+        breaker: when to stop calling a tool that fails; None: never.
+    """
+
+    timeout: float = 30.0
+    max_retries: int = 0
+    rate_limit: float | None = None
+    max_concurrent: int | None = None
+    breaker: BreakerPolicy | None = None

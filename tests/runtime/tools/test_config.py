@@ -1,0 +1,112 @@
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from understudy import ConfigError, Runtime, ToolCall, arun_tools, tool
+from understudy.runtime.config.load import load_config
+from understudy.testing import ManualClock
+
+pytestmark = pytest.mark.anyio
+
+Call = Callable[..., ToolCall]
+
+
+def configured(text: str, clock: ManualClock) -> Runtime:
+    """A runtime as a file says."""
+    return Runtime(config=load_config(f"[tools]\n{text}", {}), clock=clock)
+
+
+async def turns(count: int = 20) -> None:
+    """Let the loop turn."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_timeout(call: Call) -> None:
+    """A tool that does not say has that long."""
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    clock = ManualClock()
+    async with configured('timeout = "2s"', clock) as rt:
+        task = asyncio.create_task(arun_tools([call("hang")], [hang], runtime=rt))
+        await turns()
+        clock.advance(2.1)
+        assert (await task)[0].error == "The tool 'hang' did not return within 2 s."
+
+
+@pytest.mark.parametrize(("text", "attempts"), [("", 1), ("max_retries = 2", 3)])
+async def test_max_retries(call: Call, text: str, attempts: int) -> None:
+    """A tool that may be called again is, so often."""
+
+    @tool(effects="none")
+    async def fail() -> None:
+        raise ConnectionError
+
+    clock = ManualClock()
+    async with configured(text, clock) as rt:
+        task = asyncio.create_task(arun_tools([call("fail")], [fail], runtime=rt))
+        while not task.done():
+            await asyncio.sleep(0)
+            clock.advance(1)
+        assert task.result()[0].attempts == attempts
+
+
+async def test_rate_limit(call: Call) -> None:
+    """Each tool has that rate; the third call waits for its turn."""
+    times: list[float] = []
+
+    async def note() -> None:
+        times.append(clock.now())
+
+    clock = ManualClock()
+    async with configured("rate_limit = 2", clock) as rt:
+        task = asyncio.create_task(arun_tools([call("note")] * 3, [note], runtime=rt))
+        await turns()
+        assert len(times) == 2
+        clock.advance(0.51)
+        await task
+        assert len(times) == 3
+
+
+async def test_max_concurrent(call: Call) -> None:
+    """So many calls of one tool at a time, unless the tool says otherwise."""
+    peaks = {"first": 0, "second": 0}
+    working = dict.fromkeys(peaks, 0)
+
+    async def work(name: str) -> None:
+        working[name] += 1
+        peaks[name] = max(peaks[name], working[name])
+        await asyncio.sleep(0)
+        working[name] -= 1
+
+    async def first() -> None:
+        await work("first")
+
+    @tool(max_concurrent=3)
+    async def second() -> None:
+        await work("second")
+
+    async with configured("max_concurrent = 1", ManualClock()) as rt:
+        for name in peaks:
+            await arun_tools([call(name)] * 6, [first, second], runtime=rt)
+    assert peaks == {"first": 1, "second": 3}
+
+
+@pytest.mark.parametrize(
+    "text", ["timeout = 30", "max_retries = -1", "rate_limit = 0", "max_concurrent = 0", "cach = 1"]
+)
+def test_mistakes_have_their_line(text: str) -> None:
+    """As everywhere in the file."""
+    key = text.partition(" ")[0]
+    with pytest.raises(ConfigError, match=rf"line 2: tools\.{key}"):
+        load_config(f"[tools]\n{text}", {})
+
+
+def test_the_environment_counts_too() -> None:
+    """`UNDERSTUDY_TOOLS__TIMEOUT`, like any other key."""
+    config = load_config("", {"UNDERSTUDY_TOOLS__TIMEOUT": "5s"})
+    assert config.tools.timeout == 5.0
+    assert config.origins["tools.timeout"] == "environment UNDERSTUDY_TOOLS__TIMEOUT"
