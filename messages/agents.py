@@ -54,7 +54,7 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
         temperature: not sent when None; 0.0 is sent.
         max_tokens: bound on each answer.
         max_turns: model calls of one run, at most.
-        tool_timeout: seconds for each attempt of tools that do not say.
+        tool_timeout: seconds for each attempt of tools that do not say (None: `[tools]`, 30).
         tool_concurrency: tool calls of one run at a time.
         rate_limit: runs a second, over all agents of this name in a Runtime.
         max_concurrent: runs at a time, over all agents of this name in a Runtime.
@@ -77,7 +77,7 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
     stop: tuple[str, ...] = ()
     seed: int | None = None
     max_turns: int = 10
-    tool_timeout: float = 30.0
+    tool_timeout: float | None = None
     tool_concurrency: int = 8
     rate_limit: float | None = None
     max_concurrent: int | None = None
@@ -132,7 +132,7 @@ class AgentOptions(TypedDict, total=False):
     stop: tuple[str, ...]
     seed: int | None
     max_turns: int
-    tool_timeout: float
+    tool_timeout: float | None
     tool_concurrency: int
     rate_limit: float | None
     max_concurrent: int | None

@@ -113,7 +113,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stop: tuple[str, ...] = ()
     seed: int | None = None
     max_turns: Count = 10
-    tool_timeout: Duration = 30.0
+    tool_timeout: Duration | None = None
     tool_concurrency: Count = 8
     rate_limit: Rate | None = None
     max_concurrent: Count | None = None

@@ -3,9 +3,10 @@ from collections.abc import Callable
 
 import pytest
 
-from understudy import ConfigError, Runtime, ToolCall, arun_tools, tool
+from understudy import Agent, ConfigError, Runtime, ToolCall, arun_tools, tool
 from understudy.runtime.config.load import load_config
-from understudy.testing import ManualClock
+from understudy.testing import FakeModel, ManualClock
+from understudy.testing import call as call_of
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +36,27 @@ async def test_timeout(call: Call) -> None:
         await turns()
         clock.advance(2.1)
         assert (await task)[0].error == "The tool 'hang' did not return within 2 s."
+
+
+async def test_timeout_holds_for_agents_too() -> None:
+    """An agent that does not say `tool_timeout` gives its tools that long."""
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    clock, fake = ManualClock(), FakeModel([call_of("hang"), "ok", call_of("hang"), "ok"])
+    async with configured('timeout = "2s"', clock) as rt:
+        for options, seconds in (({}, 2), ({"tool_timeout": 3.0}, 3)):
+            agent = Agent(fake, tools=[hang])
+            task = asyncio.create_task(rt.arun(agent, "q", **options))
+            await turns(60)
+            clock.advance(seconds - 0.1)
+            await turns(60)
+            assert not task.done()
+            clock.advance(0.2)
+            assert (await task).tool_calls[0].error == (
+                f"The tool 'hang' did not return within {seconds} s."
+            )
 
 
 @pytest.mark.parametrize(("text", "attempts"), [("", 1), ("max_retries = 2", 3)])
