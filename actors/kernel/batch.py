@@ -108,17 +108,17 @@ class Batching(Accounts):
         with self.lock:
             if self.batch is batch:
                 self.fold_locked()
-                self._put_back_locked()
+                self._unclaim_locked()
 
-    def put_back(self, env: Envelope) -> bool:
+    def unclaim(self, env: Envelope) -> bool:
         """Queue the message in hand again, which was not begun; False when it no longer is."""
         with self.lock:
             if self.current is not env:
                 return False
-            self._put_back_locked()
+            self._unclaim_locked()
             return True
 
-    def _put_back_locked(self) -> None:
+    def _unclaim_locked(self) -> None:
         if self.current is not None and self.queue is not None:
             self.queue.appendleft(self.current)
             self.current = None

@@ -129,7 +129,7 @@ def _folded(cell: Cell, batch: Batch, env: Envelope, value: Any) -> bool:  # Any
     if done == len(batch.envelopes):
         return True
     following = batch.envelopes[done]  # in the books it is in hand, but it was not begun
-    if cell.put_back(following):
+    if cell.unclaim(following):
         return True
     return _hand_over(cell, following, CANCELLED, None)
 
