@@ -40,6 +40,7 @@ class StreamFile(io.TextIOBase):
 
     def read(self, size: int | None = -1, /) -> str:
         """So many characters, fewer only at the end; all of them when `size` is negative."""
+        self._check_open()
         limit = -1 if size is None or size < 0 else size
         parts, count = [self._rest], len(self._rest)
         while limit < 0 or count < limit:
@@ -57,6 +58,7 @@ class StreamFile(io.TextIOBase):
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # as IOBase does
         """The text up to and with the next line end."""
+        self._check_open()
         limit = -1 if size is None or size < 0 else size
         parts = [self._rest]
         count = len(self._rest)
@@ -79,9 +81,11 @@ class StreamFile(io.TextIOBase):
             self._stream.close()
         super().close()
 
-    def _next(self) -> str:
+    def _check_open(self) -> None:
         if self.closed:
             raise ValueError("read of a closed stream")
+
+    def _next(self) -> str:
         return next(self._texts, "")
 
 

@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
+import msgspec
+
 from understudy.actors.models.provider import Provider, TextPiece, ThoughtPiece
+from understudy.actors.rules.kept import kept
 from understudy.messages.chunks import AnyChunk, Metadata
 from understudy.messages.errors import ResponseError
 from understudy.messages.models import Complete, Completion
@@ -112,6 +115,11 @@ async def pour_texts(texts: Sequence[str], sink: Sink) -> None:
         start = end
 
 
+def _with_text(completion: Completion, text: str) -> Completion:
+    message = msgspec.structs.replace(completion.message, content=text)
+    return msgspec.structs.replace(completion, message=message)
+
+
 def _push_of(provider: Provider) -> Any:  # Any: `Pusher.push`, or None
     """Its `push`, unless a subclass has a `stream` of its own that knows nothing of it."""
     for kind in type(provider).__mro__:
@@ -126,13 +134,16 @@ async def _pull(
     provider: Provider, request: Complete, sink: Sink, timeout: float | None
 ) -> Completion:
     offer = sink.offer
+    text = None if sink.retain == "full" else kept(sink.retain)
     async with aclosing(provider.stream(request, timeout=timeout)) as pieces:
         async for piece in pieces:
             if type(piece) is TextPiece:
+                if text is not None:
+                    text.add(piece.text)
                 if not offer(piece.text):
                     await sink.room()
             elif isinstance(piece, Completion):
-                return piece
+                return piece if text is None else _with_text(piece, text.text)
             elif not sink.text_only and not sink.think(piece.text):
                 await sink.room()
     name = provider.name

@@ -126,8 +126,9 @@ class EmitterActor(Actor):
         if buffer.closed:
             return
         now = system.now()
-        seen = sum(reader.position for reader in buffer.readers)
-        if buffer.sleeping or seen != live.seen:
+        readers = list(buffer.readers)
+        seen = sum(reader.position for reader in readers)
+        if seen != live.seen or any(reader.asleep for reader in readers):
             live.seen, live.since = seen, now
             return
         if now - live.since < self._timeout:

@@ -15,6 +15,7 @@ A reader that is not the owner and falls out of the window gets `StreamFailed` w
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from understudy.actors.kernel.dispatchers.threads import current_worker
@@ -67,11 +68,12 @@ class Reader:
                     return []
                 continue
             worker = current_worker()
-            if worker is None:
-                ready.get(timeout=timeout)
-            else:
-                with worker.dispatcher.spare():  # as every blocking call of ours
+            try:
+                with nullcontext() if worker is None else worker.dispatcher.spare():
                     ready.get(timeout=timeout)
+            except BaseException:
+                self.waiting = None  # nobody waits any more
+                raise
         return batch
 
     async def anext_batch(self) -> list[AnyChunk]:
@@ -95,6 +97,12 @@ class Reader:
         buffer = self._buffer
         if buffer.held_up and buffer.owner is self:
             buffer.relieve()
+
+    @property
+    def asleep(self) -> bool:
+        """Whether somebody waits for its next chunk."""
+        waiting = self.waiting
+        return waiting is not None and not waiting.done
 
     @property
     def waits(self) -> int:

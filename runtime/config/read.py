@@ -97,7 +97,7 @@ def convert_field(
             seconds = parse_duration(given)
         if not 0 < seconds < math.inf and (seconds or wanted is Duration):
             raise ConfigError(f"expected some time, got {given!r}")
-        return Duration(seconds)
+        return wanted(seconds)
 
     try:
         converted = msgspec.convert(value, expected, strict=not text, dec_hook=hook)

@@ -298,6 +298,8 @@ def test_a_deadline_tells_what_was_used() -> None:
 class Sink:
     """Takes text."""
 
+    retain = "full"
+
     def __init__(self) -> None:
         self.text = ""
 
