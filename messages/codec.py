@@ -137,13 +137,15 @@ def _name(kind: object) -> str:
     return getattr(kind, "__name__", None) or str(kind)
 
 
-def _enc_hook(value: object) -> object:
+def _enc_hook(value: Any) -> object:  # Any: what msgspec does not know
     if isinstance(value, BaseException):
         return to_wire(value)
     if isinstance(value, Secret):
         raise CodecError("a Secret is never encoded; pass 'env:NAME' and let the receiver read it")
     if isinstance(value, _FUNCTIONS):
         return FunctionRef(function_path(value))
+    if hasattr(type(value), "model_dump"):  # a pydantic model: the output of an agent
+        return value.model_dump(mode="json")
     if get_origin(value) is not None:  # list[City], City | None: the output= of an agent
         return type_ref(value)
     raise CodecError(

@@ -65,7 +65,7 @@ class BatchPlan(OutputPlan):
         seen: set[str] = set()
         for entry in _entries(text):
             known = entry.get("id") if isinstance(entry, dict) else None
-            if not isinstance(known, str) or known not in self.ids:
+            if not isinstance(known, str):
                 continue
             if known in seen:
                 found.pop(known, None)  # two answers to one question are none

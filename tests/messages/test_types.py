@@ -112,3 +112,17 @@ def test_only_what_is_allowed_is_loaded() -> None:
     ref = TypeRef(path="builtins:list", args=(FunctionRef("a:City"),))
     assert load_type(ref, load) == list[Usage]
     assert asked == ["a:City", "builtins:list"]
+
+
+class Model:
+    """What pydantic.BaseModel has, as far as it is asked for."""
+
+    def model_dump(self, *, mode: str) -> dict[str, str]:
+        """Plain data, in JSON's own types."""
+        return {"mode": mode}
+
+
+def test_models_encode_as_what_they_dump() -> None:
+    """The result of an agent whose output is a pydantic model leaves the process like any other."""
+    assert decode(encode([Model()]), list[Any]) == [{"mode": "json"}]
+    assert encode_json(Model()) == b'{"mode":"json"}'

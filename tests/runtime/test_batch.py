@@ -93,6 +93,19 @@ def test_text_is_batched_too(runtime: Runtime) -> None:
     assert [(r.output, r.text) for r in results] == [("aa", "aa"), ("bb", "bb")]
 
 
+def test_a_text_must_be_one(runtime: Runtime) -> None:
+    """Anything else in its place is asked again."""
+
+    def answer(messages: tuple[Message, ...]) -> str:
+        asked = asked_of(messages)
+        if asked is None:
+            return "x"
+        return json.dumps({"items": [{"id": e["id"], "answer": 7} for e in asked]})
+
+    results = Agent(FakeModel(answer)).batch(["a", "b"], runtime=runtime)
+    assert [result.output for result in results] == ["x", "x"]
+
+
 SPOILED: list[tuple[str, Callable[[Entries], Any], list[str]]] = [
     ("one is missing", lambda a: a[:2], ["a", "b", "alone c"]),
     ("an id is unknown", lambda a: [a[0], a[1], a[2] | {"id": "3"}], ["a", "b", "alone c"]),

@@ -1,12 +1,15 @@
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from understudy import Agent, ConfigError, OutputError, Runtime, ServerError, UnderstudyError
+from understudy.messages.chunks import AnyChunk, TextDelta, ToolCallStarted
+from understudy.runtime.items import Items
 from understudy.testing import FakeModel, assert_quiet
 
 pytestmark = pytest.mark.anyio
@@ -64,8 +67,9 @@ def test_whatever_surrounds_the_list(runtime: Runtime, text: str) -> None:
 
 def test_when_the_model_is_asked_again_the_rest_follows(runtime: Runtime) -> None:
     """The elements that were right are not repeated."""
-    first, second = '[{"name": "a"}, {"name": 2}, 3]', '[{"name": "a"}, {"name": "b"}]'
-    assert items_of(runtime, [first, second]) == [City("a"), City("b")]
+    first = '[{"name": "a"}, {"name": 2}, {"name": "c"}]'
+    second = first.replace("2", '"b"')
+    assert items_of(runtime, [first, second]) == [City("a"), City("b"), City("c")]
 
 
 def test_what_was_given_is_not_taken_back(runtime: Runtime) -> None:
@@ -79,6 +83,28 @@ def test_what_was_given_is_not_taken_back(runtime: Runtime) -> None:
             next(items)
     assert caught.value.partial == '[{"name": "b"}]'
     assert caught.value.usage.total_tokens > 0
+
+
+class Scripted:
+    """A stream of these chunks."""
+
+    def __init__(self, chunks: list[AnyChunk], output: list[City]) -> None:
+        self.chunks = chunks
+        self.result = SimpleNamespace(output=output, text="")
+
+    def __iter__(self) -> Iterator[AnyChunk]:
+        return iter(self.chunks)
+
+
+def test_what_was_said_before_a_call_is_not_the_answer() -> None:
+    """A model that talks, then calls a tool, still gives its list early."""
+    chunks: list[AnyChunk] = [
+        TextDelta(delta="Let me see: "),
+        ToolCallStarted(id="1", name="look", arguments={}),
+        TextDelta(delta='[{"name": "a"}, '),
+    ]
+    stream: Any = Scripted(chunks, [])
+    assert next(iter(Items[City](stream, list[City]))) == City("a")
 
 
 def test_elements_need_no_equality(runtime: Runtime) -> None:
