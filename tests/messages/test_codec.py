@@ -196,6 +196,8 @@ EVENTS: list[events.Event] = [
     events.BreakerOpened(at=1.0, limiter="openai:*", seconds=5.0),
     events.BreakerClosed(at=1.0, limiter="openai:*"),
     events.ModelRetried(at=1.0, provider="p", model="m", attempt=2, delay=0.5, error=INFO),
+    events.ReaderLagged(at=1.0, run_id="r", missed=3),
+    events.StreamIdled(at=1.0, run_id="r", seconds=300.0),
     events.LoopBlocked(at=1.0, path="/user/a", message="Get", stack="File ..."),
 ]  # fmt: skip
 
