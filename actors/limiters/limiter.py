@@ -13,7 +13,9 @@ Guarantees
 - A ticket that is settled gives back its permit or its place, whichever it has by then. So a caller
   that always settles leaks nothing, whenever it was cancelled.
 - The breaker counts failures of the provider only: a 4xx is none, and a 429 is the limiter's
-  matter. What it lets through half open are probes: only their ends decide.
+  matter. What it lets through half open are probes: only their ends decide. While it is open one
+  call every five seconds looks whether all is well again, so that an hour's outage does not last
+  a minute longer for us.
 - It never sleeps and never blocks: waiting is a deferred answer, waking is one timer.
 
 One actor for an account and not one for each rate: a call takes from all of them or from none. A
@@ -48,6 +50,8 @@ from understudy.messages.limits import (
 )
 
 INFINITE = float("inf")
+SCOUT = 5.0
+"""Seconds between calls that look whether a provider is well again while the breaker is open."""
 
 
 class Pump(msgspec.Struct, frozen=True):
@@ -64,11 +68,18 @@ class Waiting(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A permit that is out: the gate's epoch, and the half open time whose probe it is (or 0)."""
+    """A permit that is out.
+
+    Attributes:
+        epoch: the gate's.
+        probe: the opening of the breaker that it is a probe of, or 0.
+        scout: it was let through although the breaker was open.
+    """
 
     ask: Acquire
     epoch: int
     probe: int
+    scout: bool
 
 
 class LimiterActor(Actor):
@@ -90,7 +101,7 @@ class LimiterActor(Actor):
         self._limit = limit
         self._slots = INFINITE if limit.max_concurrent is None else limit.max_concurrent
         self._buckets = Buckets(limit)
-        self._breaker = Breaker(breaker or BreakerPolicy())
+        self._breaker = Breaker(breaker or BreakerPolicy(scout=SCOUT))
         self._opened = 0
         self._gate = Gate()
         self._turns: Turns[Waiting] = Turns()
@@ -124,7 +135,9 @@ class LimiterActor(Actor):
         if ask.ticket in self._held or ask.ticket in self._waiting:
             raise self._says.ticket_error(ask.ticket)
         if self._breaker.tripped and self._breaker.state(now) == "open":
-            raise self._open_error(now)
+            if self._wait(ask, now) > 0.0 or not self._breaker.scout(now):
+                raise self._open_error(now)
+            return self._grant(ask, now, 0.0, scout=True)
         if not self._waiting and self._wait(ask, now) <= 0.0:
             permit = self._grant(ask, now, 0.0)
             if permit is not None:
@@ -163,15 +176,18 @@ class LimiterActor(Actor):
         rates = self._buckets.queue_wait(now, ask.model, ahead + 1, used)
         return max(self._gate.closed_until - now, rates)
 
-    def _grant(self, ask: Acquire, now: float, waited: float) -> Permit | None:
+    def _grant(
+        self, ask: Acquire, now: float, waited: float, *, scout: bool = False
+    ) -> Permit | None:
         """A permit, unless the breaker is half open and its probes are out."""
         breaker = self._breaker
         probe = breaker.tripped
-        if probe and not breaker.allow(now):
+        if probe and not scout and not breaker.allow(now):
             return None
         self._buckets.take(now, ask)
         self._granted += 1
-        self._held[ask.ticket] = Held(ask, self._gate.enter(), self._opened if probe else 0)
+        opening = self._opened if probe else 0
+        self._held[ask.ticket] = Held(ask, self._gate.enter(), opening, scout)
         if waited > 0.0:
             self._says.waited(ask, waited)
         return Permit(ticket=ask.ticket, waited=waited, probe=probe)
@@ -277,18 +293,22 @@ class LimiterActor(Actor):
     def _judge(self, held: Held, ended: Ended, now: float) -> None:
         """What a call's end says about the provider."""
         breaker = self._breaker
-        if not breaker.tripped:
+        before = breaker.state(now)
+        if before == "closed":
             if ended in ("answered", "failed"):
                 breaker.record(now, ok=ended == "answered")
         elif held.probe != self._opened:
             return  # from before it opened
+        elif held.scout:
+            if ended in ("answered", "refused"):
+                breaker.found_well(now)
         elif ended in ("limited", "unknown"):
             breaker.forgo()
         else:
             breaker.record(now, ok=ended != "failed")  # a refusal is an answer too
             if breaker.state(now) == "closed":
                 self._says.breaker_closed()
-        if breaker.state(now) == "open":
+        if before != "open" and breaker.state(now) == "open":
             self._opened += 1
             self._says.breaker_opened(breaker.retry_after(now))
 

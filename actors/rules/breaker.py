@@ -4,6 +4,10 @@ Closed, it counts the last `window` seconds; with at least `min_calls` of them a
 those failed it opens for `open_for` seconds, doubling up to `max_open` each time it has to open
 again at once. After that it is half open: one probe may pass, then `probes` more, and if they all
 succeed it closes. One failed probe opens it again; the others are not let through meanwhile.
+
+After a long outage the doubled time would go on long after its end. So with `scout` a single call
+may pass every so many seconds while it is open; one that succeeds makes it half open at once, one
+that fails changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ BreakerState = Literal["closed", "open", "half_open"]
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of a breaker; times in seconds."""
+    """Bounds of a breaker; times in seconds, `scout` None: nothing passes while it is open."""
 
     window: float = 20.0
     min_calls: int = 10
@@ -25,12 +29,22 @@ class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     open_for: float = 5.0
     max_open: float = 60.0
     probes: int = 3
+    scout: float | None = None
 
 
 class Breaker:
     """The state of one breaker; time is handed in."""
 
-    __slots__ = ("_calls", "_failures", "_open_for", "_out", "_policy", "_succeeded", "_until")
+    __slots__ = (
+        "_calls",
+        "_failures",
+        "_open_for",
+        "_out",
+        "_policy",
+        "_scout_at",
+        "_succeeded",
+        "_until",
+    )
 
     def __init__(self, policy: BreakerPolicy | None = None) -> None:
         self._policy = policy = policy or BreakerPolicy()
@@ -38,6 +52,7 @@ class Breaker:
         self._failures = 0
         self._open_for = policy.open_for
         self._until: float | None = None
+        self._scout_at = float("inf")
         self._out = 0
         self._succeeded = 0
 
@@ -61,6 +76,19 @@ class Breaker:
             self._out += 1
             return True
         return state == "closed"
+
+    def scout(self, now: float) -> bool:
+        """Whether one call may be made although it is open; tell `found_well` if it succeeds."""
+        if self.state(now) != "open" or now < self._scout_at:
+            return False
+        self._scout_at = now + (self._policy.scout or 0.0)
+        return True
+
+    def found_well(self, now: float) -> None:
+        """A scout has succeeded: it is half open now, and that was the first probe."""
+        if self.state(now) == "open":
+            self._until = now
+            self._succeeded = 1
 
     @property
     def tripped(self) -> bool:
@@ -101,6 +129,7 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         self._until = now + self._open_for
+        self._scout_at = now + (self._policy.scout or float("inf"))
         self._out = self._succeeded = 0
         self._forget()
 

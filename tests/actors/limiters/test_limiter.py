@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -323,6 +324,31 @@ def test_a_failed_probe_opens_it_again_for_longer(play: "Play") -> None:
         return caught.value.retry_after or 0.0
 
     assert play(main) == pytest.approx(10.0)
+
+
+def test_a_long_outage_does_not_last_longer_for_us(play: "Play") -> None:
+    """Open for forty seconds, it notices within five that all is well, by a single call."""
+
+    async def main(desk: "Desk") -> float:
+        await trip(desk)
+        for seconds in (5.1, 10.1, 20.1):
+            await asyncio.sleep(seconds)
+            assert (await desk.call(ended="failed")).probe
+        with pytest.raises(BreakerOpenError) as caught:
+            await desk.ask()
+        assert caught.value.retry_after == pytest.approx(40.0)
+        begin = desk.now
+        scouts = 0
+        while (await desk.stats()).breaker == "open":
+            await asyncio.sleep(0.1)
+            with contextlib.suppress(BreakerOpenError):
+                permit = await desk.call(ended="failed" if scouts == 0 else "answered")
+                assert permit.probe
+                scouts += 1
+        assert scouts == 2
+        return desk.now - begin
+
+    assert play(main) == pytest.approx(10.1, abs=0.2)
 
 
 def test_old_calls_are_no_probes(play: "Play") -> None:

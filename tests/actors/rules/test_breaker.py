@@ -117,3 +117,26 @@ def test_a_tripped_breaker_lets_few_through(calls: list[tuple[float, bool]]) -> 
             out = 0 if breaker.state(now) != "half_open" else max(0, out - 1)
         else:
             assert state != "closed"
+
+
+def test_scouts_look_while_it_is_open() -> None:
+    """One call every so often; a success makes it half open, with three probes to go."""
+    breaker = Breaker(BreakerPolicy(scout=2.0, open_for=60.0))
+    for _ in range(10):
+        breaker.record(0.0, ok=False)
+    assert [t for t in range(9) if breaker.scout(float(t))] == [2, 4, 6, 8]
+    assert not breaker.allow(8.0)
+    breaker.found_well(9.0)
+    assert breaker.state(9.0) == "half_open"
+    assert [breaker.allow(9.0) for _ in range(4)] == [True, True, True, False]
+    for _ in range(3):
+        breaker.record(9.5, ok=True)
+    assert breaker.state(9.5) == "closed"
+
+
+def test_without_scouts_nothing_passes() -> None:
+    """They are asked for; and what one finds when it is not open any more changes nothing."""
+    breaker = opened()
+    assert not any(breaker.scout(t / 10) for t in range(60))
+    breaker.found_well(5.5)
+    assert [breaker.allow(5.5), breaker.allow(5.5)] == [True, False]
