@@ -8,7 +8,7 @@ field that does not).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, get_origin
 
 import msgspec
 
@@ -112,6 +112,8 @@ class AgentTool(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
 
 def _described(value: object) -> str:
     """What tells apart what does not encode: objects of this process."""
+    if get_origin(value) is not None:  # list[City] is made anew each time it is written
+        return repr(value)
     name = getattr(value, "__qualname__", type(value).__qualname__)
     return f"{name}-{id(value):x}"
 

@@ -5,7 +5,8 @@ one of them. What cannot be told apart for certain (an id that is missing, unkno
 an answer that is not of the agent's type) is asked again by itself, so a batch gives what the
 prompts one by one would give.
 
-The usage of the shared request is shared out, so the usage of the results adds up to what was used.
+The usage and the cost of the shared request are shared out, so those of the results add up to what
+was used. Its tool calls are in each of the results: nobody can say for whom they were.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from understudy.runtime.submit import with_changes
 if TYPE_CHECKING:
     from understudy.runtime.runtime import Runtime
 
-_OF_THE_CALL = ("history", "timeout")
-"""Options of a run that are no fields of an agent."""
+_OF_THE_CALL = ("timeout", "budget")
+"""Options of a run that are fields of an agent too."""
 
 
 async def batch(
@@ -50,12 +51,14 @@ async def batch(
         options: as for a run.
 
     Raises:
-        ConfigError: `size` is below 1, or a prompt is no text.
+        ConfigError: `size` is below 1, a prompt is no text, or there is a `resume=`.
         UnderstudyError: the first failure of a request; the others are cancelled.
     """
     if size < 1:
         msg = f"size={size}: at least 1 prompt in a request is needed"
         raise ConfigError(msg)
+    if options.get("resume") is not None:
+        raise ConfigError("resume= goes on with one run: pass it to run(), not to batch()")
     given: Sequence[object] = prompts
     for each in given:
         if not isinstance(each, str):
@@ -78,8 +81,9 @@ async def _group(
 
     if len(prompts) == 1:
         return [await single(prompts[0])]
-    call = {name: options[name] for name in _OF_THE_CALL if name in options}
-    changes = {name: value for name, value in options.items() if name not in call}
+    fields = set(agent.__struct_fields__) - set(_OF_THE_CALL)
+    changes = {name: value for name, value in options.items() if name in fields}
+    call = {name: value for name, value in options.items() if name not in fields}
     spec: AgentSpec = with_changes(agent, changes)
     inner = None if spec.output is None or spec.output is str else output_plan(spec.output)
     plan = BatchPlan(prompts, inner)
@@ -90,15 +94,19 @@ async def _group(
     except ContextWindowError:  # together they are too long
         return await fan_out(prompts, single, len(prompts))
     shares = _shares(shared.usage, len(prompts))
+    price = None if shared.cost is None else shared.cost / len(prompts)
+    answers = {} if shared.pending is not None else shared.output
 
     async def one(number: int) -> Result[Any]:  # Any: the output's type
-        answer = shared.output.get(plan.ids[number])
+        answer = answers.get(plan.ids[number])
         if answer is not None:
-            return _split(shared, prompts[number], answer, shares[number], call)
+            whole = _split(shared, prompts[number], answer, call)
+            return replace(whole, usage=shares[number], cost=price)
         result = await single(prompts[number])
         return replace(
             result,
             usage=result.usage + shares[number],
+            cost=None if result.cost is None or price is None else result.cost + price,
             attempts=result.attempts + shared.attempts,
         )
 
@@ -109,8 +117,7 @@ def _split(
     shared: Result[Any],  # Any: the answers to all
     prompt: str,
     answer: Answer,
-    usage: Usage,
-    call: dict[str, Any],  # Any: history and timeout
+    call: dict[str, Any],  # Any: options of the run
 ) -> Result[Any]:  # Any: the output's type
     """The result of one prompt, as if it had been alone."""
     said = (UserMessage(content=prompt), AssistantMessage(content=answer.text))
@@ -120,7 +127,6 @@ def _split(
         text=answer.text,
         messages=(*call.get("history", ()), *said),
         new_messages=said,
-        usage=usage,
     )
 
 

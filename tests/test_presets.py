@@ -13,6 +13,8 @@ def test_presets_are_agents_with_settings(runtime: Runtime) -> None:
         assert agent.run("x", runtime=runtime).output == "echo: x"
     sent = [(request.temperature, request.max_tokens) for request in fake.requests]
     assert sent == [(0.7, 1000), (0.0, 2000), (0.0, 1000)]
+    assert [presets.research().tool_timeout, presets.data().tool_timeout] == [60.0, 5.0]
+    assert (presets.data().rate_limit, presets.data().max_concurrent) == (10.0, 5)
 
 
 def test_every_setting_can_be_given_otherwise() -> None:

@@ -220,7 +220,11 @@ async def shaped(
     if completion.finish_reason == "length":
         raise _failed(plan, completion, problem) from problem
     complaint = UserMessage(content=_complaint(problem))
-    again = msgspec.structs.replace(request, messages=(*request.messages, answer, complaint))
+    again = msgspec.structs.replace(
+        request,
+        messages=(*request.messages, answer, complaint),
+        tool_choice="none" if request.tools else None,  # it has called what it wanted to
+    )
     try:
         second = await ask(again)
     except ModelError as error:

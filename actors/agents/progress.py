@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from understudy.actors.agents.ports import ServedModel
 from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.agents import Pending, Result, RunAgent, ToolRecord
@@ -104,7 +106,7 @@ class Progress:
     def result(
         self,
         *,
-        output: Any = None,  # Any: the output's type
+        output: Any = msgspec.UNSET,  # Any: the output's type, which may be None
         text: str | None = None,
         pending: Pending | None = None,
     ) -> Result[Any]:  # Any: the output's type
@@ -114,7 +116,7 @@ class Progress:
             text = "" if last is None else last.message.content
         sink = self.message.sink
         return Result(
-            output=text if output is None else output,
+            output=text if output is msgspec.UNSET else output,
             text=text,
             messages=(*self._kept(), *self.added),
             new_messages=self.added,

@@ -187,7 +187,7 @@ def in_words(request: Complete) -> Complete:
         return request
     schema = encode(request.output.schema).decode()
     told = f"Answer with one JSON object that matches this JSON Schema, and nothing else: {schema}"
-    if request.tools:
+    if request.tools and request.tool_choice != "none":
         told += " Call tools first, where you need them."
     return replace(request, messages=(SystemMessage(content=told), *request.messages))
 

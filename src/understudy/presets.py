@@ -26,10 +26,14 @@ CHAT: dict[str, Any] = {  # Any: fields of an agent
 RESEARCH: dict[str, Any] = {  # Any: fields of an agent
     "temperature": 0.0,  # Temperature Settings, line 383: "Deterministic (faster, consistent)"
     "max_tokens": 2000,  # Token Limits, line 406: "Detailed response"
+    "tool_timeout": 60.0,  # Timeout Configuration, line 447: "Slow tools (e.g., web scraping)"
 }
 DATA: dict[str, Any] = {  # Any: fields of an agent
     "temperature": 0.0,  # Temperature Settings, line 383: "Deterministic (faster, consistent)"
     "max_tokens": 1000,  # Limiting Context Size, line 103
+    "tool_timeout": 5.0,  # Timeout Configuration, line 442: "Fast tools"
+    "rate_limit": 10.0,  # Rate Limiting, line 219: "10 requests/second"
+    "max_concurrent": 5,  # Rate Limiting, line 220: "Max 5 concurrent requests"
 }
 
 
@@ -39,12 +43,16 @@ def chat(model: Model = None, **changes: Unpack[AgentOptions]) -> Agent[str]:
 
 
 def research(model: Model = None, **changes: Unpack[AgentOptions]) -> Agent[str]:
-    """For finding out: consistent, with room for details."""
+    """For finding out: consistent, with room for details and time for slow tools."""
     return _made(model, RESEARCH, changes)
 
 
 def data(model: Model = None, **changes: Unpack[AgentOptions]) -> Agent[str]:
-    """For extracting and converting: consistent. `presets.data(...).with_(output=list[Row])`."""
+    """For extracting and converting in bulk: consistent, and gentle with the provider.
+
+    At most 10 runs a second and 5 at a time, over all agents with these settings (or of one
+    `name=`) in a runtime. `presets.data(...).with_(output=list[Row])` gives rows.
+    """
     return _made(model, DATA, changes)
 
 

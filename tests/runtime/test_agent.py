@@ -62,3 +62,9 @@ def test_a_type_for_one_call(runtime: Any) -> None:
     agent: Any = Agent(FakeModel(['{"name": "Paris"}', "text"]))
     assert agent.run("?", runtime=runtime, output=City).output == City("Paris")
     assert agent.run("?", runtime=runtime).output == "text"
+
+
+def test_agents_of_one_type_are_one_agent() -> None:
+    """An agent without a name is known by what it is, however often its type is written down."""
+    first, second = (Agent("m", output=list[City]) for _ in range(2))
+    assert first.identity == second.identity != Agent("m", output=list[int]).identity

@@ -11,14 +11,17 @@ from understudy import (
     ConfigError,
     ContextWindowError,
     Message,
+    Pending,
+    Price,
     Runtime,
     ServerError,
     SystemMessage,
     Usage,
     UserMessage,
+    tool,
 )
 from understudy.runtime.batch import _shares
-from understudy.testing import FakeModel
+from understudy.testing import FakeModel, call
 
 pytestmark = pytest.mark.anyio
 
@@ -184,10 +187,38 @@ def test_options_of_the_call(runtime: Runtime) -> None:
     assert first.messages[:2] == history
 
 
+def test_a_call_that_waits_for_approval_is_made_for_its_own_prompt(runtime: Runtime) -> None:
+    """Nobody can approve for all at once: each prompt comes back with what it waits for."""
+
+    @tool(requires_approval=True)
+    def delete(name: str) -> str:
+        """Delete it."""
+        return name
+
+    def answer(messages: tuple[Message, ...]) -> Any:
+        return call("delete", name=str(messages[-1].content)[:4])
+
+    agent = Agent(FakeModel(answer), output=City, tools=[delete])
+    results = agent.batch(["a", "b"], runtime=runtime)
+    waiting = [result.pending.calls[0].arguments for result in results if result.pending]
+    assert waiting == [{"name": "a"}, {"name": "b"}]
+
+
+def test_the_cost_is_shared_out() -> None:
+    """What the results cost together is what was spent."""
+    with Runtime(prices={"fake:fake": Price(input=1e6, output=0.0)}) as rt:
+        results = Agent(model(), output=City).batch(["a", "b"], runtime=rt)
+        spent = sum(result.usage.input_tokens for result in results)
+    assert [result.cost for result in results] == [spent / 2, spent / 2]
+
+
 def test_bad_input(runtime: Runtime) -> None:
     """No prompts are no request; sizes and prompts that cannot be are named."""
     agent = Agent(FakeModel([]))
     assert agent.batch([], runtime=runtime) == []
+    resume = Pending(calls=(), messages=()).approve()
+    with pytest.raises(ConfigError, match="resume= goes on with one run"):
+        agent.batch(["a"], runtime=runtime, resume=resume)
     with pytest.raises(ConfigError, match="size=0"):
         agent.batch(["a"], runtime=runtime, size=0)
     with pytest.raises(ConfigError, match="takes a text, not a int"):

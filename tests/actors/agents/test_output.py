@@ -21,7 +21,7 @@ from understudy.actors.agents.output import output_plan
 from understudy.actors.agents.shapes import MismatchError
 from understudy.messages.codec import decode, encode
 from understudy.messages.models import Complete, Completion
-from understudy.testing import FakeModel
+from understudy.testing import FakeModel, call
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +66,32 @@ def test_an_agent_without_output_asks_for_none(runtime: Runtime) -> None:
     assert Agent(fake).run("?", runtime=runtime).output == '{"name": "a"}'
     assert Agent(fake, output=str).run("?", runtime=runtime).output == '{"name": "a"}'
     assert [request.output for request in fake.requests] == [None, None]
+
+
+def test_a_value_may_be_none(runtime: Runtime) -> None:
+    """None of a union is an output, not the lack of one."""
+    agent = Agent(FakeModel(["null"]), output=City | None)
+    result = agent.run("?", runtime=runtime)
+    assert (result.output, result.text) == (None, "null")
+
+
+def look(place: str) -> str:
+    """Look something up.
+
+    Args:
+        place: where.
+    """
+    return f"{place}: 5"
+
+
+def test_tools_come_first_and_the_second_answer_calls_none(runtime: Runtime) -> None:
+    """The schema is in every request of the loop; asked again, the model has to answer."""
+    fake = FakeModel([call("look", place="Paris"), "5?", '{"name": "Paris", "people": 5}'])
+    result = Agent(fake, output=City, tools=[look]).run("?", runtime=runtime)
+    assert result.output == City("Paris", 5)
+    assert [record.result for record in result.tool_calls] == ["Paris: 5"]
+    assert [request.output is not None for request in fake.requests] == [True, True, True]
+    assert [request.tool_choice for request in fake.requests] == [None, None, "none"]
 
 
 @pytest.mark.parametrize(
