@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -66,3 +67,66 @@ def run(
         text = sys.stdin.buffer.read().decode("utf-8", errors="replace")
     value: list[str] | str = list(paths) if text is None else text
     return execute(Order(flow=flow, value=value, model=model, workflow=workflow, as_json=as_json))
+
+
+@app.command("provider-server", context_settings=CONTEXT)
+@click.option("--port", default=0, show_default=True, help="Where to listen; 0 picks a free port.")
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    type=click.Choice(["openai", "responses", "anthropic", "ollama"]),
+    help="Speak only this one; may be repeated. Default: all.",
+)
+@click.option("--answer", metavar="TEXT", help="Every answer; default: the last message, echoed.")
+@click.option("--latency", default="0", metavar="S|S:S", help="Seconds to the first byte.")
+@click.option("--tokens-per-second", type=float, help="Pace of answers; a token is a word.")
+@click.option("--requests-per-minute", type=float, help="429 beyond it.")
+@click.option("--tokens-per-minute", type=float, help="429 beyond it.")
+@click.option("--input-tokens-per-minute", type=float, help="429 beyond it.")
+@click.option("--output-tokens-per-minute", type=float, help="429 beyond it.")
+@click.option("--burst", default=60.0, show_default=True, help="Seconds' worth that a limit holds.")
+@click.option("--spend-cap", type=int, metavar="TOKENS", help="Out of money after so many.")
+@click.option("--faults", default="", metavar="NAME=RATE,…", help="Faults at random; all=RATE.")
+@click.option("--seed", default=0, show_default=True, help="Of faults and latencies.")
+@click.option("--model", "models", multiple=True, help="A model that exists; default: every one.")
+@click.option("--api-key", help="The only key that is let in; default: anybody.")
+@click.option("--until-eof", is_flag=True, help="End when standard input ends, too.")
+def provider_server(
+    *,
+    requests_per_minute: float | None,
+    tokens_per_minute: float | None,
+    input_tokens_per_minute: float | None,
+    output_tokens_per_minute: float | None,
+    burst: float,
+    spend_cap: int | None,
+    **rest: Any,  # Any: the fields of `Order`
+) -> int:
+    """Play a model provider on loopback: OpenAI's, Anthropic's and Ollama's protocols at one port.
+
+    Its address goes to standard output. OpenAI's clients take it with /v1 behind it, Anthropic's
+    and Ollama's as it is. A model called fault-NAME always has that fault: refuse, reset,
+    reset-body, truncate, bad-chunk, blackhole, drip, status-429, status-500, status-503,
+    status-529, malformed, html, bad-utf8, huge, stream-error.
+
+    \b
+    Examples:
+      understudy provider-server --latency 0.1 --tokens-per-second 50
+      understudy provider-server --requests-per-minute 60 --tokens-per-minute 10000
+      understudy provider-server --faults reset=0.01,status-503=0.02 --seed 7
+
+    \b
+    Exit codes: 0 ended by a signal, 1 the port is taken, 2 usage, 78 an option makes no sense.
+    """  # noqa: D301 - as above
+    from understudy.runtime.edge.cli.provider_server import Order, serve
+    from understudy.testing.provider_server.limits import Limits
+
+    limits = Limits(
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        input_tokens_per_minute=input_tokens_per_minute,
+        output_tokens_per_minute=output_tokens_per_minute,
+        burst=burst,
+        spend_cap=spend_cap,
+    )
+    return serve(Order(limits=limits, **rest))

@@ -22,6 +22,7 @@ from understudy.testing.provider_server.faults import (
 )
 from understudy.testing.provider_server.limits import Limits
 from understudy.testing.provider_server.mix import FaultMix
+from understudy.testing.provider_server.process import ProviderProcess, provider_process
 from understudy.testing.provider_server.records import Connections, RecordedRequest, ServerStats
 from understudy.testing.provider_server.server import ProviderServer
 
@@ -37,6 +38,7 @@ __all__ = [
     "InvalidUtf8",
     "Limits",
     "Malformed",
+    "ProviderProcess",
     "ProviderServer",
     "RecordedRequest",
     "Refuse",
@@ -45,4 +47,5 @@ __all__ = [
     "Status",
     "StreamFault",
     "Truncate",
+    "provider_process",
 ]
