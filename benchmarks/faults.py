@@ -62,7 +62,7 @@ EXPECTED: dict[str, type[UnderstudyError] | None] = {
 """How a call to `fault-NAME` ends; None: with its answer."""
 ELSEWHERE = (ConnectError, RateLimitError, BreakerOpenError, DeadlineExceededError)
 """How a call may end because of what befell others."""
-RARE = {"huge": 0.1, "refuse": 0.2, "status-429": 0.2}
+RARE = {"huge": 0.1, "refuse": 0.2, "status-429": 0.05}
 """Faults that slow everybody down are drawn less often."""
 PROVIDERS = ("openai", "openai-responses", "anthropic", "ollama")
 SHARE, LEFT = 0.12, 0.03

@@ -252,7 +252,7 @@ class ProviderServer:
         )
         if self._record:
             self.requests.append(request)
-            self._wake()
+        self._wake()
         return request
 
     def handle(
