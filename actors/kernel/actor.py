@@ -29,15 +29,16 @@ import msgspec
 
 from understudy.actors.kernel.body import NOW
 from understudy.actors.kernel.cell import PykkaActor
+from understudy.actors.kernel.context import bind, in_hand
+from understudy.actors.kernel.deferred import Deferred, background, defer
 from understudy.actors.kernel.options import ChildSpec, child
+from understudy.actors.kernel.timers import Timer, start_timer
 from understudy.messages.control import Outcome
 from understudy.messages.errors import ConfigError, UnderstudyError, UnhandledMessageError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
-    from understudy.actors.kernel.deferred import Deferred
     from understudy.actors.kernel.ref import Ref
-    from understudy.actors.kernel.timers import Timer
 
 
 class Traits(msgspec.Struct, frozen=True):
@@ -137,14 +138,10 @@ class Actor(PykkaActor):
         self, message: Any, *, after: float | None = None, every: float | None = None
     ) -> Timer:
         """Send `message` to oneself after some seconds, or every so many; ends with this life."""
-        from understudy.actors.kernel.timers import start_timer
-
         return start_timer(self._cell, message, after=after, every=every)
 
     def stash(self) -> None:
         """Keep the message in hand for later: `unstash` puts it in front of the queue again."""
-        from understudy.actors.kernel.context import in_hand
-
         env = in_hand.get()
         if env is None or self._cell.current is not env:
             msg = f"stash() needs a message in hand: call it in on_receive of {self._cell.path}"
@@ -157,8 +154,6 @@ class Actor(PykkaActor):
 
     def defer(self) -> Deferred:
         """Take the answer of the message in hand out of the handler, to be given later."""
-        from understudy.actors.kernel.deferred import defer
-
         return defer(self._cell, self.max_outstanding)
 
     def background(
@@ -173,8 +168,6 @@ class Actor(PykkaActor):
         It carries deadline, cancellation and trace of the message in hand, or of the message whose
         answer is deferred as `of`, and ends with this life.
         """
-        from understudy.actors.kernel.deferred import background
-
         background(self._cell, work, then, self.max_outstanding, of)
 
     def stop(self) -> None:
@@ -191,8 +184,6 @@ class ActorContext:
     __slots__ = ("_cell", "_hand")
 
     def __init__(self, cell: Cell) -> None:
-        from understudy.actors.kernel.context import in_hand
-
         self._cell = cell
         self._hand = in_hand.get()
 
@@ -232,8 +223,6 @@ class ActorContext:
 
     def bind(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap `fn` for a raw thread, so that what it sends inherits from the message in hand."""
-        from understudy.actors.kernel.context import bind
-
         return bind(fn)
 
 

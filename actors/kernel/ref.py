@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
 
+from understudy.actors.kernel.body import DRAIN, KILL, NOW
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.reply import Reply
 from understudy.messages.control import ActorState, Ledger, MailboxStats
@@ -119,8 +120,6 @@ class Ref(pykka.ActorRef[A]):
         Returns:
             A Reply with the last statistics; never blocks by itself.
         """
-        from understudy.actors.kernel.body import DRAIN, NOW
-
         reply = self._cell.halt(DRAIN if drain else NOW)
         if block:
             reply.get(timeout=timeout)
@@ -128,8 +127,6 @@ class Ref(pykka.ActorRef[A]):
 
     def kill(self) -> Reply[MailboxStats]:
         """End now: the message in hand is cancelled, the rest is answered `ActorDeadError`."""
-        from understudy.actors.kernel.body import KILL
-
         return self._cell.halt(KILL)
 
     def restart(self) -> Reply[Ref[A]]:

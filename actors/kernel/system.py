@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -229,8 +229,6 @@ class ActorSystem:
 
     def call_on_loop(self, fn: Callable[[], object]) -> None:
         """Run `fn` on the loop's thread: now when this is it, soon otherwise."""
-        from _thread import get_ident
-
         if get_ident() == self.loop_thread:
             fn()
             return

@@ -105,7 +105,7 @@ class LoopDispatcher:
         while ready and (self.now() < self._hasty_until if reply is None else not reply._state):
             cell = ready[0]
             if cell.is_async or cell.system_lane:
-                if not self._lend(cell):
+                if not self._lend(reply):
                     return
                 continue
             ready.popleft()
@@ -124,8 +124,8 @@ class LoopDispatcher:
             if len(context):
                 self._context = Context()
 
-    def _lend(self, cell: Cell) -> bool:
-        """Take the first steps of an async actor here, in the name of a parked runner.
+    def _lend(self, reply: Reply[Any] | None) -> bool:
+        """Take the first steps of async actors here, in the name of a parked runner.
 
         Returns:
             False when that cannot be done, or a handler has suspended.
@@ -140,12 +140,11 @@ class LoopDispatcher:
         if runner.task is None:
             self.idle.append(runner)
             return False
-        self.ready.popleft()
         if asker is not None:
             asyncio.tasks._leave_task(self.loop, asker)
         asyncio.tasks._enter_task(self.loop, runner.task)
         try:
-            suspended = runner.context.run(runner.run, cell, cell.claim(), self._hasty_until)
+            suspended = runner.context.run(self._step_as, runner, reply)
         finally:
             asyncio.tasks._leave_task(self.loop, runner.task)
             if asker is not None:
@@ -156,6 +155,18 @@ class LoopDispatcher:
                 self.awake += 1
                 runner.rouse()
         return not suspended
+
+    def _step_as(self, runner: Runner, reply: Reply[Any] | None) -> bool:
+        """Work as `runner` while async actors are ready and it is worth it; True when suspended."""
+        ready, until = self.ready, self._hasty_until
+        while True:
+            cell = ready.popleft()
+            if runner.run(cell, cell.claim(), until):
+                return True
+            if not ready or runner.closing or not (ready[0].is_async or ready[0].system_lane):
+                return False
+            if self.now() >= until if reply is None else reply._state:
+                return False
 
     def _parked(self) -> Runner | None:
         """Take a parked runner, past those that somebody has cancelled in this very turn."""
