@@ -1,8 +1,8 @@
 """From a configuration to specs: the same ones that code would write.
 
 Names become what they stand for: an agent's table an `AgentSpec`, a workflow's a `WorkflowSpec`, an
-import path the function. Nothing of the file is evaluated; the only code that runs is the import of
-the modules that it names.
+import path the function or the type. Nothing of the file is evaluated; the only code that runs is
+the import of the modules that it names.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from understudy.messages.agents import AgentSpec
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef, load_function
+from understudy.messages.specs import load_functions
 from understudy.messages.workflows import StepSpec, WorkflowSpec
 from understudy.runtime.config.problems import suggestion
 from understudy.runtime.config.schema import Config, StepConfig
@@ -77,4 +78,13 @@ def _target(
     if agent is None:
         hint = suggestion(step.agent, config.agents)
         raise ConfigError(f"step {step.name!r}: there is no agent {step.agent!r}{hint}")
-    return agent
+    return agent if agent.output is None else _with_output(agent)
+
+
+def _with_output(agent: AgentSpec) -> AgentSpec:
+    """The agent with the type that its `output` names, which must be one that answers can have."""
+    from understudy.actors.agents.output import output_plan
+
+    loaded = load_functions(agent)
+    output_plan(loaded.output, loaded.name)
+    return loaded

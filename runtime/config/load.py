@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from understudy.messages.agents import AgentSpec
 from understudy.messages.budgets import Price
 from understudy.messages.errors import ConfigError
+from understudy.messages.functions import FunctionRef
 from understudy.messages.limits import Limit
 from understudy.messages.secrets import Secret
 from understudy.runtime.config.check import GraphCheck, check_graphs, check_references
@@ -114,6 +115,8 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
         key = table.get("api_key")
         if isinstance(key, str) and not key.startswith("env:"):
             table["api_key"] = Secret(key)
+        if table.get("output") is not None:
+            table["output"] = FunctionRef(table["output"])
     return Config(
         llm=LlmConfig(**values["llm"]),
         runtime=RuntimeConfig(**values["runtime"]),

@@ -104,10 +104,15 @@ class StreamingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[agents.NAME]`: the fields of an `AgentSpec`, with its bounds."""
+    """`[agents.NAME]`: the fields of an `AgentSpec`, with its bounds.
+
+    Attributes:
+        output: the import path of a type, `package.module:City`.
+    """
 
     model: str | None = None
     instructions: str | None = None
+    output: str | None = None
     temperature: Temperature | None = None
     max_tokens: Count | None = None
     stop: tuple[str, ...] = ()

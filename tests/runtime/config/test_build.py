@@ -5,8 +5,10 @@ import os.path
 import pytest
 
 from understudy.messages.agents import AgentSpec
+from understudy.messages.chat import Usage
 from understudy.messages.codec import decode, encode
 from understudy.messages.errors import ConfigError
+from understudy.messages.functions import FunctionRef
 from understudy.messages.specs import load_functions
 from understudy.messages.workflows import StepSpec, WorkflowSpec
 from understudy.runtime.config.build import build_workflow
@@ -99,3 +101,38 @@ def test_a_config_made_in_code_is_checked_when_built() -> None:
         build_workflow(config(StepConfig(name="s", function="os:nothing")), "w")
     with pytest.raises(ConfigError, match="step 's' has no function, workflow or agent"):
         build_workflow(config(StepConfig(name="s")), "w")
+
+
+def with_output(path: str) -> Config:
+    """A workflow of one agent whose output is named."""
+    text = f"""
+    [agents.a]
+    output = "{path}"
+    [workflows.w]
+    mode = "sequential"
+    steps = [{{ name = "s", agent = "a" }}]
+    """
+    return load_config(text, {})
+
+
+def test_the_output_of_an_agent_is_a_type_by_its_path() -> None:
+    """It is imported when the workflow is built, not when the file is read."""
+    loaded = with_output("understudy.messages.chat:Usage")
+    assert loaded.agents["a"].output == FunctionRef("understudy.messages.chat:Usage")
+    target = build_workflow(loaded, "w").steps[0].target
+    assert target == AgentSpec(name="a", output=Usage)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("understudy.messages.chat:Usge", "agent 'a', output=: .*did you mean 'Usage'"),
+        ("os.path:basename", "agent 'a', output=: 'os.path:basename' is not a class"),
+        ("threading:Thread", "agent 'a': output=Thread has no JSON form"),
+        ("Usage", "agent 'a', output=: 'Usage' is not of the form"),
+    ],
+)
+def test_an_output_that_cannot_be_is_named(path: str, told: str) -> None:
+    """With the agent, before anything runs."""
+    with pytest.raises(ConfigError, match=told):
+        build_workflow(with_output(path), "w")
