@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from understudy.actors.kernel.options import ChildSpec
 from understudy.actors.kernel.run_context import RunContext
 from understudy.actors.kernel.system import ActorSystem
+from understudy.actors.rules.gcra import Gcra
 from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.gate import Lease, pause
 from understudy.actors.tools.hands import Hands, held
@@ -197,11 +198,19 @@ class ToolDirectory:
                     return self._refused(station, told, lease), None
                 rate.take(system.now(), 1)
                 if wait > 0:
-                    await pause(system, wait)
+                    await self._turn_of(rate, wait)
         except BaseException:
             self._refused(station, "", lease)
             raise
         return None, lease
+
+    async def _turn_of(self, rate: Gcra, wait: float) -> None:
+        """Wait for a turn that was taken, or give it back."""
+        try:
+            await pause(self._system, wait)
+        except BaseException:
+            rate.give_back(1)
+            raise
 
     def _refused(self, station: Station, told: str, lease: Lease | None = None) -> ToolError:
         """Undo what was taken for a call that will not be made."""

@@ -45,7 +45,7 @@ class Gate:
         return await self._enter(patience)
 
     async def _enter(self, patience: float) -> Lease | None:
-        if self._free > 0 and not self._waiting:
+        if self._free > 0:  # then nobody waits
             self._free -= 1
             return Lease(self)
         turn: asyncio.Future[bool] = self._system.loop.create_future()
@@ -57,10 +57,7 @@ class Gate:
             if turn.done() and not turn.cancelled() and turn.result():
                 self.leave()  # it was given a slot and is cancelled in the same turn
             raise
-        finally:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-        return None
+        return None  # its turn is done, and `leave` passes over it
 
     def leave(self) -> None:
         """Give a slot back: to the one who has waited longest."""

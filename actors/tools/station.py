@@ -163,8 +163,6 @@ def placed(spec: ToolSpec, function: Function) -> ToolSpec:
 
 
 def _retries(spec: ToolSpec, defaults: ToolDefaults) -> int:
-    if spec.effects == "at_most_once":
-        return 0
     if spec.retries is not None:
         return spec.retries
     return defaults.max_retries if spec.effects in ("none", "idempotent") else 0

@@ -193,6 +193,16 @@ async def test_answers_that_are_no_text(answer: Any, why: str, retryable: bool) 
     assert "pw" not in caught.value.message
 
 
+@pytest.mark.parametrize("url", ["http://10.0.0.1/x", "//127.0.0.1/", "http://[::ffff:a00:1]/"])
+async def test_addresses_in_a_url_are_checked_whoever_carries_it(url: str) -> None:
+    """A transport of one's own answers for names, not for what stands in the address."""
+    transport = ScriptedTransport([{"status": 302, "headers": {"location": url}}])
+    with pytest.raises(ToolError, match="must not be fetched"):
+        await fetch(fetcher(transport=transport), "https://me:pw@e.example/a#part")
+    (request,) = transport.requests
+    assert str(request.url) == "https://e.example/a"
+
+
 @pytest.mark.parametrize(
     "url", ["", "ulm", "ftp://e.example", "http://", "http://e.example:x/", "a" * 9999]
 )
@@ -248,6 +258,13 @@ def test_addresses_that_are_not_public(address: str) -> None:
     """Loopback, private, link-local, shared, reserved, and IPv6 that carries one of them."""
     with pytest.raises(RefusedAddressError):
         Addresses().check(address)
+
+
+def test_why_an_address_is_refused() -> None:
+    """By what it is, also where it is written as another."""
+    for address in ("127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"):
+        with pytest.raises(RefusedAddressError, match=f"{address} is a loopback address"):
+            Addresses().check(address)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 A model decides what `fetch_url` fetches, and what a model reads may come from anybody. So nothing
 that only this machine or its network can see may be reached: loopback, private and link-local
 networks (where clouds keep their credentials), and what is reserved. An address that carries
-another one inside (IPv4 in IPv6, as mapped, 6to4, Teredo and NAT64 do) is judged by both.
+another one inside (IPv4 in IPv6, as mapped, 6to4 and NAT64 do) is judged by both.
 
 The check is made on what a connection is then opened to, not on a name that could resolve to
 something else a moment later.
@@ -102,8 +102,6 @@ def _carried(address: Address) -> list[Address]:
         return [address.ipv4_mapped]  # it is nothing else
     if address.sixtofour is not None:
         inner.append(address.sixtofour)
-    if address.teredo is not None:
-        inner.extend(address.teredo)
     if address in _NAT64:
         inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     return [address, *inner] if not inner or address not in _NAT64 else inner

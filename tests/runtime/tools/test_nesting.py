@@ -5,6 +5,7 @@ import pytest
 
 from understudy import Agent, RunContext, Runtime, ToolCall, arun_tools, run_tools, tool
 from understudy.testing import FakeModel, assert_quiet
+from understudy.testing import call as of_tool
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +71,19 @@ def test_agents_in_tools_in_workers(call: Call) -> None:
         calls = [call("consult", what=str(n)) for n in range(WIDTH)]
         results = run_tools(calls, [consult], runtime=rt)
         assert [r.value for r in results] == [f"echo: {n}" for n in range(WIDTH)]
+
+
+def test_a_slot_is_lent_through_an_agent(runtime: Runtime) -> None:
+    """A tool with one slot runs an agent whose model calls the same tool."""
+
+    @tool(max_concurrent=1)
+    async def consult(depth: int) -> str:
+        model = FakeModel([of_tool("consult", depth=depth - 1), "deep"])
+        return (await Agent(model, tools=[consult]).arun("?")).output if depth else "bottom"
+
+    model = FakeModel([of_tool("consult", depth=3), "end"])
+    result = runtime.run(Agent(model, tools=[consult]), "?", timeout=20)
+    assert result.tool_calls[0].result == "deep"
 
 
 async def test_tools_that_call_themselves_for_ever(call: Call) -> None:

@@ -47,6 +47,18 @@ def test_tools_in_processes(runtime: Runtime, call: Call, functions: Any) -> Non
     assert_quiet(runtime)
 
 
+def test_there_are_so_many_processes(
+    call: Call, functions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds none waits for one; each is used again."""
+    monkeypatch.setattr("understudy.actors.tools.hands.PROCESSES", 1)
+    with Runtime() as rt:
+        calls = [call("later", n=n) for n in range(3)]
+        results = run_tools(calls, [functions.later], runtime=rt)
+        assert [r.value for r in results] == [1, 2, 3]
+        assert str(rt.tree()).count("(ProcessWorker)") == 1
+
+
 def test_a_process_is_killed_at_the_timeout_and_tried_again(
     runtime: Runtime, call: Call, functions: Any, tmp_path: Path
 ) -> None:

@@ -149,6 +149,55 @@ async def test_cancelling_the_caller_cancels_the_calls(runtime: Runtime) -> None
     assert await asyncio.to_thread(ended.wait, 10)
 
 
+def test_actors_are_reused(runtime: Runtime) -> None:
+    """As many as calls at a time, however they end."""
+
+    async def fail() -> None:
+        raise ValueError
+
+    def block() -> None:
+        raise ValueError
+
+    for _ in range(5):
+        run_tools(
+            [call("fail"), call("block"), call("add", a=1)], [fail, block, add], runtime=runtime
+        )
+    tree = str(runtime.tree())
+    assert tree.count("(InlineToolActor)") <= 3
+    assert tree.count("(ThreadToolActor)") == 1
+
+
+def test_a_plain_function_that_returns_something_to_await(runtime: Runtime) -> None:
+    """On a thread nobody can await it, and the remedy is told; inline it is awaited."""
+
+    def later(a: int) -> Any:
+        return add(a)
+
+    (result,) = run_tools([call("later", a=1)], [later], runtime=runtime)
+    assert "declared with isolation='inline'" in str(result.error)
+    inline = tool(isolation="inline")(later)
+    assert run_tools([call("later", a=1)], [inline], runtime=runtime)[0].value == 2
+
+
+def test_an_object_that_cannot_be_hashed_is_a_tool(runtime: Runtime) -> None:
+    """It is known by itself, and its bounds hold."""
+
+    class Counter:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __init__(self) -> None:
+            self.count = 0
+
+        def __call__(self, step: int) -> int:
+            self.count += step
+            return self.count
+
+    counter = tool(name="counter", max_concurrent=1)(Counter())
+    for expected in (2, 4):
+        (result,) = run_tools([call("counter", step=2)], [counter], runtime=runtime)
+        assert result.value == expected
+
+
 def test_failures_are_data(runtime: Runtime) -> None:
     """A ToolError's text goes out verbatim, others with their type; nothing is raised."""
 

@@ -2,13 +2,14 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from understudy import ConfigError, Runtime, ToolCall, Toolset, arun_tools, run_tools
+from understudy import ConfigError, Runtime, ToolCall, Toolset, arun_tools, run_tools, tool
 from understudy.messages.codec import decode, encode
 from understudy.messages.functions import FunctionRef
 from understudy.messages.tools import ToolsetSpec
@@ -82,6 +83,33 @@ async def test_who_gives_up_does_not_take_the_load_along(call: Call, counted: Pa
         assert (await second)[0].value == 3
         await asyncio.wait([first])
         assert first.cancelled()
+
+
+async def test_nor_does_a_tool_that_is_cancelled_around_it(
+    call: Call, counted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import belongs to nobody's run: it goes on when the first who wanted it is cancelled."""
+    gate = threading.Event()
+    monkeypatch.setattr(sys, "import_gate", gate, raising=False)
+    code = (counted / "counted_tool.py").read_text()
+    (counted / "counted_tool.py").write_text(f"import sys\nsys.import_gate.wait(20)\n{code}")
+    toolset = Toolset.lazy({"count": "counted_tool:count"})
+
+    @tool(timeout=60)
+    async def around() -> str:
+        return (await arun_tools([call("count", n=1)], (toolset,)))[0].content
+
+    async with Runtime() as rt:
+        first = asyncio.create_task(arun_tools([call("around")], [around], runtime=rt))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        second = asyncio.create_task(arun_tools([call("count", n=2)], (toolset,), runtime=rt))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        gate.set()
+        assert (await second)[0].value == 3
+        assert (counted / "imports").read_text() == "x"
 
 
 def test_a_lazy_tool_keeps_the_name_and_the_options_it_was_made_with(
