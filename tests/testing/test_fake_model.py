@@ -142,3 +142,18 @@ def test_mistakes_are_named(make: object, match: str) -> None:
     """A fake that cannot be meant is refused when it is made."""
     with pytest.raises(ConfigError, match=match):
         make()  # type: ignore[operator]
+
+
+def test_what_was_said_before_a_failure_is_streamed(runtime: Runtime) -> None:
+    """A generator that raises half way is a stream that breaks half way, with what had come."""
+
+    def answer(messages: tuple[Message, ...]) -> Iterator[str]:
+        yield "half "
+        yield "an answer"
+        raise ServerError("down", retryable=False)
+
+    with Agent(FakeModel(answer)).stream("?", runtime=runtime) as stream:
+        assert "".join(chunk.delta for chunk in stream) == "half an answer"
+        with pytest.raises(ServerError, match="down") as caught:
+            _ = stream.result
+    assert caught.value.partial == "half an answer"

@@ -230,12 +230,22 @@ class FakeModel:
 async def _pour_at_once(said: str | Iterable[str], text: Kept, sink: Sink) -> None:
     """All that is there already, a burst at a time; in between others have their turn."""
     tokens = iter(split(said) if isinstance(said, str) else said)
-    while burst := list(islice(tokens, _BURST)):
+    error: Exception | None = None
+    while error is None:
+        burst: list[str] = []
+        try:
+            burst.extend(islice(tokens, _BURST))
+        except Exception as raised:  # noqa: BLE001 -- after what came before it
+            error = raised
+        if not burst:
+            break
         if "" in burst:
             burst = [token for token in burst if token]
         text.extend(burst)
         await pour_texts(burst, sink)
         await asyncio.sleep(0)
+    if error is not None:
+        raise error
 
 
 async def _tokens(said: str | Tokens) -> AsyncGenerator[str, None]:
