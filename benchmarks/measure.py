@@ -102,9 +102,11 @@ def in_us(samples: Samples) -> Samples:
     return {name: [value * 1e6 for value in values] for name, values in samples.items()}
 
 
-def in_child(measure: str, scale: Scale, *, pinned: bool, loop: str) -> dict[str, float]:
-    """The medians of one measure, taken in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.speed", "--child", measure, "--loop", loop]
+def in_child(
+    measure: str, scale: Scale, *, pinned: bool, loop: str, module: str = "benchmarks.speed"
+) -> dict[str, float]:
+    """The medians of one measure, taken in a fresh process of `module`."""
+    command = [sys.executable, "-m", module, "--child", measure, "--loop", loop]
     command += ["--pinned"] * pinned + ["--quick"] * (scale.divisor > 1)
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - ourselves
     samples: dict[str, list[float]] = json.loads(done.stdout)

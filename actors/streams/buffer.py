@@ -208,14 +208,15 @@ class StreamBuffer:
 
     def wake(self) -> None:
         """Tell the readers that wait."""
+        woken = []
         with self.lock:
             self.sleeping = False
-            waiting = [reader.waiting for reader in self.readers]
             for reader in self.readers:
-                reader.waiting = None
-        for each in waiting:
-            if each is not None:
-                each.set(None)
+                if reader.waiting is not None:
+                    woken.append((reader, reader.waiting))
+                    reader.waiting = None
+        for reader, waiting in woken:
+            reader.rouse(waiting)
 
     def relieve(self) -> None:
         """The owner has read: let the producer go on."""

@@ -15,7 +15,11 @@ from understudy.messages.chunks import TextDelta
 from understudy.messages.streams import StreamOptions
 
 HELD = 1024
-"""Tokens that are held at most; a long one is not held at all."""
+"""Tokens that are held at most."""
+LONG = 64
+"""Characters at which a token counts as text and not as a token,"""
+HELD_TEXT = 64 * 1024
+"""of which so many are held at most."""
 
 
 class Cancellable(Protocol):
@@ -45,6 +49,7 @@ class JoiningBuffer(StreamBuffer):
         super().__init__(options, now)
         self._after = after
         self._held: list[str] = []
+        self._length = 0  # of the long ones that are held
         self._patience = 1  # tokens at which something is to be done
         self._bell: Cancellable | None = None
 
@@ -52,9 +57,9 @@ class JoiningBuffer(StreamBuffer):
         """See `StreamBuffer.offer`."""
         held = self._held
         held.append(text)
-        if len(held) < self._patience and len(text) < self._heavy:
+        if len(held) < self._patience and len(text) < LONG:
             return True
-        return self._consider(text)
+        return self._consider(len(text))
 
     def offer_all(self, texts: Sequence[str]) -> bool:
         """See `StreamBuffer.offer_all`."""
@@ -64,21 +69,23 @@ class JoiningBuffer(StreamBuffer):
             fits = self.offer(texts[0])
             return self.offer_all(texts[1:]) if len(texts) > 1 else fits
         self._held += texts
-        longest = max(texts, key=len)
-        if len(self._held) < self._patience and len(longest) < self._heavy:
+        longest = len(max(texts, key=len))
+        if len(self._held) < self._patience and longest < LONG:
             return True
-        return self._consider(longest)
+        return self._consider(0 if longest < LONG else sum(map(len, texts)))
 
     @property
     def credit(self) -> int:
         """See `StreamBuffer.credit`."""
         return HELD
 
-    def _consider(self, text: str) -> bool:
+    def _consider(self, length: int) -> bool:
         with self.lock:
             if self.closed:
                 raise self._refusal()
-            if self.first_at is None or len(self._held) >= HELD or len(text) >= self._heavy:
+            if length >= LONG:
+                self._length += length
+            if self.first_at is None or len(self._held) >= HELD or self._length >= HELD_TEXT:
                 self._flush()
             elif self._bell is None:
                 self._patience = HELD
@@ -107,7 +114,7 @@ class JoiningBuffer(StreamBuffer):
         held = self._held
         if not held:
             return
-        self._held = []
+        self._held, self._length = [], 0
         self.coalesced += len(held) - 1
         text = held[0] if len(held) == 1 else "".join(held)
         at = self.at

@@ -15,7 +15,9 @@ A reader that is not the owner and falls out of the window gets `StreamFailed` w
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import asyncio
+from _thread import get_ident
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from understudy.actors.kernel.dispatchers.threads import current_worker
@@ -24,6 +26,7 @@ from understudy.actors.streams.buffer import WINDOW, StreamBuffer
 from understudy.messages.chunks import AnyChunk, StreamEnd, StreamFailed, TextDelta
 from understudy.messages.errors import ConfigError, StreamError
 
+Waiter = Reply[None] | asyncio.Future[None]
 _ALWAYS = (TextDelta, StreamFailed, StreamEnd)
 
 
@@ -35,6 +38,7 @@ class Reader:
         "_left",
         "_most",
         "_on_lag",
+        "_thread",
         "error",
         "position",
         "text_only",
@@ -51,7 +55,8 @@ class Reader:
         self.position = position
         """The number of the next chunk to read."""
         self.text_only = text_only
-        self.waiting: Reply[None] | None = None
+        self.waiting: Waiter | None = None
+        self._thread = 0  # of the loop that waits
 
     # -- batches -----------------------------------------------------------------------------------
 
@@ -62,8 +67,8 @@ class Reader:
             DeadlineExceededError: there are none within `timeout` seconds.
         """
         while not (batch := self._take()):
-            ready = self._readable()
-            if ready is None:
+            ready: Reply[None] = Reply()
+            if not self._waits_with(ready):
                 if self.over:
                     return []
                 continue
@@ -79,8 +84,10 @@ class Reader:
     async def anext_batch(self) -> list[AnyChunk]:
         """The twin of `next_batch`."""
         while not (batch := self._take()):
-            ready = self._readable()
-            if ready is not None:
+            # A plain future and no Reply: this is once a token when the model is slow.
+            ready = asyncio.get_running_loop().create_future()
+            self._thread = get_ident()
+            if self._waits_with(ready):
                 await ready
             elif self.over:
                 return []
@@ -102,7 +109,9 @@ class Reader:
     def asleep(self) -> bool:
         """Whether somebody waits for its next chunk."""
         waiting = self.waiting
-        return waiting is not None and not waiting.done
+        if waiting is None:
+            return False
+        return not (waiting.done if isinstance(waiting, Reply) else waiting.done())
 
     @property
     def waits(self) -> int:
@@ -125,7 +134,7 @@ class Reader:
             waiting, self.waiting = self.waiting, None
             last = not buffer.readers
         if waiting is not None:
-            waiting.set(None)
+            self.rouse(waiting)
         buffer.relieve()
         return last
 
@@ -134,8 +143,9 @@ class Reader:
     def _take(self) -> list[AnyChunk]:
         """What waits, as it is to be read; nothing when there is nothing just now, or no more."""
         buffer = self._buffer
-        self.pause()
-        if self._left or self.error is not None:
+        if buffer.held_up:
+            self.pause()
+        if self.position >= buffer.next or self._left or self.error is not None:
             return []
         while True:
             with buffer.lock:
@@ -159,17 +169,25 @@ class Reader:
             return joined
         return batch
 
-    def _readable(self) -> Reply[Any] | None:
-        """Answered when there is something to take; None when there is already, or never will."""
+    def _waits_with(self, ready: Waiter) -> bool:
+        """Have `rouse` called with it; False when there is something already, or never will be."""
         buffer = self._buffer
         with buffer.lock:
             if self._left or self.position < buffer.next or buffer.closed:
-                return None
+                return False
             buffer.sleeping = True
-            waiting = self.waiting
-            if waiting is None or waiting.done:  # done: who waited was cancelled
-                waiting = self.waiting = Reply()
-            return waiting
+            self.waiting = ready
+            return True
+
+    def rouse(self, waiting: Waiter) -> None:
+        """Whoever waited with it goes on. Any thread; not under the lock."""
+        if isinstance(waiting, Reply):
+            waiting.set(None)
+        elif get_ident() == self._thread:
+            _resolve(waiting)
+        else:
+            with suppress(RuntimeError):  # its loop is closed: nobody waits there any more
+                waiting.get_loop().call_soon_threadsafe(_resolve, waiting)
 
     def _fallen(self, missed: int) -> list[AnyChunk]:
         buffer = self._buffer
@@ -217,6 +235,11 @@ def subscribe(
         if not text_only:
             buffer.text_only = False
     return reader
+
+
+def _resolve(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _joined(batch: list[AnyChunk]) -> list[AnyChunk]:

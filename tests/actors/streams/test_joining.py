@@ -120,7 +120,7 @@ async def test_nothing_overtakes_what_is_held() -> None:
 
 
 async def test_much_or_long_text_is_not_held() -> None:
-    """A thousand tokens go on together, a long one by itself."""
+    """A thousand tokens go on together, and so does what is long together."""
     stream, owner, _ = buffer()
     stream.offer("first")
     await waiting(owner)
@@ -136,6 +136,11 @@ async def test_much_or_long_text_is_not_held() -> None:
     assert deltas(await waiting(owner)) == [long]
     stream.offer_all(["a", long])
     assert deltas(await waiting(owner)) == ["a" + long]
+    for _ in range(63):
+        stream.offer("l" * 1024)
+    assert await waiting(owner) == []
+    stream.offer("l" * 1024)
+    assert deltas(await waiting(owner)) == ["l" * 65536]
 
 
 async def test_a_slow_reader_gets_what_waits_joined() -> None:
