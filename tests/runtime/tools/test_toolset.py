@@ -123,6 +123,13 @@ def test_a_lazy_tool_keeps_the_name_and_the_options_it_was_made_with(
     assert [r.value for r in results] == ["found x", "y:1"]
 
 
+def test_a_lazy_tool_has_its_own_bounds_once_it_is_loaded(runtime: Runtime, call: Call) -> None:
+    """Also for the calls that waited for the load."""
+    toolset = Toolset.lazy({"narrow": "tool_functions:narrow"})
+    results = run_tools([call("narrow")] * 5, [toolset], runtime=runtime)
+    assert [r.value for r in results] == [1] * 5
+
+
 def test_a_manifest_is_all_that_is_needed_before_the_first_call(tmp_path: Path) -> None:
     """Several hundred tools are declared without an import of any of them."""
     manifest = Toolset.lazy(LAZY).manifest()

@@ -1,5 +1,6 @@
 """Tools that other processes import; found there because this folder is on the import path."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -8,8 +9,6 @@ from typing import Any
 import msgspec
 
 from understudy import RunContext, ToolError, tool
-
-IMPORTS = 0
 
 
 class City(msgspec.Struct):
@@ -89,3 +88,16 @@ def search(query: str, limit: int = 5) -> str:
 async def find(query: str) -> str:
     """Find something."""
     return f"found {query}"
+
+
+WORKING: list[int] = []
+
+
+@tool(max_concurrent=1)
+async def narrow() -> int:
+    """How many work at the moment."""
+    WORKING.append(1)
+    await asyncio.sleep(0)
+    count = len(WORKING)
+    WORKING.pop()
+    return count
