@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,12 @@ from understudy.actors.limiters.limiter import LimiterActor
 from understudy.actors.models.model import ModelActor
 from understudy.actors.models.provider import Piece
 from understudy.messages.chat import AssistantMessage, Usage, UserMessage
-from understudy.messages.errors import ConnectError, RateLimitError, UnderstudyError
+from understudy.messages.errors import (
+    ConnectError,
+    DeadlineExceededError,
+    RateLimitError,
+    UnderstudyError,
+)
 from understudy.messages.limits import Headroom
 from understudy.messages.models import Complete, Completion
 from understudy.testing import SimRuntime
@@ -40,6 +45,7 @@ class Provider:
         up_front: charges for `max_tokens` when a call begins (OpenAI), not for what came of it.
         latency: seconds a call, on average.
         gone: from when to when there is no connection.
+        silent: calls to one that is gone are not refused, they hear nothing until their deadline.
     """
 
     name = "acme"
@@ -51,6 +57,7 @@ class Provider:
         up_front: bool = False,
         latency: float = 1.0,
         gone: tuple[float, float] = (0.0, 0.0),
+        silent: bool = False,
     ) -> None:
         self._random = random.Random(7)
         self._begin = asyncio.get_running_loop().time()
@@ -58,6 +65,7 @@ class Provider:
         self._up_front = up_front
         self._latency = latency
         self._gone = gone
+        self._silent = silent
         self.reached: dict[int, Complete] = {}  # held, so that no id is used twice
         self.calls = self.limited = self.failed = self.answered = self.tokens = 0
         self.times: list[float] = []
@@ -69,10 +77,9 @@ class Provider:
 
     async def complete(self, request: Complete, *, timeout: float | None = None) -> Completion:
         """Answer, or refuse."""
-        del timeout
         self.calls += 1
         if self._gone[0] <= self.now < self._gone[1]:
-            self._fail(request)
+            await self._fail(request, timeout)
         draw = self._random
         prompt = len(request.messages[0].content) // 4 + draw.randint(-5, 5)
         output = draw.randint(MAX_TOKENS // 4, MAX_TOKENS)
@@ -83,7 +90,7 @@ class Provider:
             raise RateLimitError("slow", status=429, retryable=True, retry_after=refused.wait)
         await asyncio.sleep(draw.uniform(0.5, 1.5) * self._latency)
         if self._gone[0] <= self.now < self._gone[1]:
-            self._fail(request)
+            await self._fail(request, timeout)
         self._buckets.answered(output, charged=self._up_front)
         self.answered += 1
         self.tokens += prompt + (charged or output)
@@ -105,9 +112,12 @@ class Provider:
             ),
         )
 
-    def _fail(self, request: Complete) -> None:
+    async def _fail(self, request: Complete, timeout: float | None) -> None:
         self.failed += 1
         self.reached[id(request)] = request
+        if self._silent:
+            await asyncio.sleep(timeout or 0.0)
+            raise DeadlineExceededError("acme:m: too late")
         raise ConnectError("acme:m: gone", retryable=True)
 
     async def stream(
@@ -224,9 +234,9 @@ def _under_scope(model: Ref[Any]) -> Any:  # Any: Reply
     return model.request(asking(50), timeout=300)
 
 
-def fairness(*, minutes: float = 3.0) -> float:
-    """Jain's index over what 100 sessions got, half of which ask for a hundred times as much."""
-    index: float = SimRuntime(1).run(partial(_fair, sessions=100, minutes=minutes))
+def fairness(*, sessions: int = 100, minutes: float = 3.0) -> float:
+    """Jain's index over what sessions got, half of which ask for a hundred times as much."""
+    index: float = SimRuntime(1).run(partial(_fair, sessions=sessions, minutes=minutes))
     return index
 
 
@@ -247,9 +257,9 @@ class Blackout(msgspec.Struct, frozen=True):
     back: float
 
 
-async def _blackout(rt: Runtime, *, callers: int, timeout: float) -> Blackout:
+async def _blackout(rt: Runtime, *, callers: int, timeout: float, silent: bool) -> Blackout:
     gone = (30.0, 90.0)
-    provider = Provider(latency=0.5, gone=gone)
+    provider = Provider(latency=0.5, gone=gone, silent=silent)
     model = await staged(rt, provider, Limit())
     late, end = 0.0, 180.0
     draw = random.Random(3)
@@ -283,16 +293,8 @@ def _rate(times: list[float], begin: float, end: float) -> float:
     return sum(begin <= time < end for time in times) / (end - begin)
 
 
-def blackout(*, callers: int = 500, timeout: float = 20.0) -> Blackout:
+def blackout(*, callers: int = 500, timeout: float = 20.0, silent: bool = False) -> Blackout:
     """The provider is gone for a minute, while 500 callers go on asking."""
-    found: Blackout = SimRuntime(1).run(partial(_blackout, callers=callers, timeout=timeout))
+    work = partial(_blackout, callers=callers, timeout=timeout, silent=silent)
+    found: Blackout = SimRuntime(1).run(work)
     return found
-
-
-SCENES: dict[str, Callable[[], Any]] = {
-    "crowd, requests": partial(crowd, requests=600, tokens=10_000_000, up_front=False),
-    "crowd, tokens": partial(crowd, requests=10_000, tokens=200_000, up_front=False),
-    "crowd, tokens up front": partial(crowd, requests=10_000, tokens=200_000, up_front=True),
-    "fairness": fairness,
-    "blackout": blackout,
-}

@@ -12,14 +12,17 @@ from understudy.actors.rules.gcra import Gcra
 from understudy.messages.limits import Acquire, Headroom, Limit
 
 MINUTE = 60.0
+CALL, TOKENS, INPUT, OUTPUT = range(4)
+"""What a bucket counts: the place of its cost in `_costs`."""
 _FIELDS = {
-    "second": ("requests_per_second", 1.0),
-    "requests": ("requests_per_minute", MINUTE),
-    "tokens": ("tokens_per_minute", MINUTE),
-    "input_tokens": ("input_tokens_per_minute", MINUTE),
-    "output_tokens": ("output_tokens_per_minute", MINUTE),
+    "second": ("requests_per_second", 1.0, CALL),
+    "requests": ("requests_per_minute", MINUTE, CALL),
+    "tokens": ("tokens_per_minute", MINUTE, TOKENS),
+    "input_tokens": ("input_tokens_per_minute", MINUTE, INPUT),
+    "output_tokens": ("output_tokens_per_minute", MINUTE, OUTPUT),
 }
-_Named = tuple[tuple[str, Gcra], ...]
+_Counted = tuple[tuple[int, Gcra], ...]
+_Costs = tuple[float, float, float, float]
 
 
 class Buckets:
@@ -29,20 +32,34 @@ class Buckets:
 
     def __init__(self, limit: Limit) -> None:
         self._burst = limit.burst
-        rates = ((name, getattr(limit, field), period) for name, (field, period) in _FIELDS.items())
-        self._given: _Named = tuple(
-            (name, self._bucket(rate, period)) for name, rate, period in rates if rate is not None
-        )
+        given = [
+            (what, self._bucket(rate, period))
+            for field, period, what in _FIELDS.values()
+            if (rate := getattr(limit, field)) is not None
+        ]
+        self._given: _Counted = tuple(given)
         self._learnt: dict[str, dict[str, Gcra]] = {}
-        self._all: dict[str, _Named] = {}
+        self._all: dict[str, _Counted] = {}
 
     def wait(self, now: float, ask: Acquire) -> float:
         """Seconds until a call may be made."""
         longest = 0.0
-        for name, bucket in self._all.get(ask.model, self._given):
-            wait = bucket.wait(now, _cost(name, ask))
+        costs = _costs(1.0, ask.input_tokens, ask.output_tokens)
+        for what, bucket in self._all.get(ask.model, self._given):
+            wait = bucket.wait(now, costs[what])
             longest = max(longest, wait)
         return longest
+
+    def try_take(self, now: float, ask: Acquire) -> bool:
+        """Make a call if it may be made now: `wait` and `take` in one."""
+        costs = _costs(1.0, ask.input_tokens, ask.output_tokens)
+        buckets = self._all.get(ask.model, self._given)
+        for what, bucket in buckets:
+            if bucket.wait(now, costs[what]):
+                return False
+        for what, bucket in buckets:
+            bucket.take(now, costs[what])
+        return True
 
     def queue_wait(self, now: float, model: str, calls: float, used: tuple[float, float]) -> float:
         """Seconds until the last of many calls may be made, one after the other.
@@ -53,21 +70,15 @@ class Buckets:
             calls: how many there are.
             used: their tokens, in and out.
         """
-        inputs, outputs = used
-        totals = {
-            "second": calls,
-            "requests": calls,
-            "tokens": inputs + outputs,
-            "input_tokens": inputs,
-            "output_tokens": outputs,
-        }
+        costs = _costs(calls, *used)
         buckets = self._all.get(model, self._given)
-        return max((bucket.queue_wait(now, totals[name]) for name, bucket in buckets), default=0.0)
+        return max((bucket.queue_wait(now, costs[what]) for what, bucket in buckets), default=0.0)
 
     def take(self, now: float, ask: Acquire) -> None:
         """A call is made."""
-        for name, bucket in self._all.get(ask.model, self._given):
-            bucket.take(now, _cost(name, ask))
+        costs = _costs(1.0, ask.input_tokens, ask.output_tokens)
+        for what, bucket in self._all.get(ask.model, self._given):
+            bucket.take(now, costs[what])
 
     def settle(self, ask: Acquire, inputs: int | None, outputs: int | None) -> None:
         """What the call really used."""
@@ -75,13 +86,10 @@ class Buckets:
         spared_out = 0 if outputs is None else ask.output_tokens - outputs
         if not spared_in and not spared_out:
             return
-        for name, bucket in self._all.get(ask.model, self._given):
-            if name == "tokens":
-                bucket.give_back(spared_in + spared_out)
-            elif name == "input_tokens":
-                bucket.give_back(spared_in)
-            elif name == "output_tokens":
-                bucket.give_back(spared_out)
+        costs = _costs(0.0, spared_in, spared_out)
+        for what, bucket in self._all.get(ask.model, self._given):
+            if what != CALL:
+                bucket.give_back(costs[what])
 
     def learn(self, now: float, model: str, headroom: Headroom) -> None:
         """What the provider says is left for this model."""
@@ -92,7 +100,8 @@ class Buckets:
             if not limit or name not in _FIELDS:
                 return
             bucket = learnt[name] = self._bucket(limit, _FIELDS[name][1])
-            self._all[model] = (*self._given, *learnt.items())
+            more = tuple((_FIELDS[each][2], found) for each, found in learnt.items())
+            self._all[model] = self._given + more
         if limit:
             bucket.slow_to(_interval(limit, headroom))
         bucket.tighten(now, headroom.remaining, headroom.reset)
@@ -109,9 +118,5 @@ def _interval(limit: float, headroom: Headroom) -> float:
     return MINUTE / limit
 
 
-def _cost(name: str, ask: Acquire) -> float:
-    if name in ("second", "requests"):
-        return 1.0
-    if name == "tokens":
-        return ask.input_tokens + ask.output_tokens
-    return ask.input_tokens if name == "input_tokens" else ask.output_tokens
+def _costs(calls: float, inputs: float, outputs: float) -> _Costs:
+    return calls, inputs + outputs, inputs, outputs

@@ -67,7 +67,7 @@ class Waiting(NamedTuple):
     deadline: float | None
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """A permit that is out.
 
     Attributes:
@@ -98,6 +98,7 @@ class LimiterActor(Actor):
 
     def __init__(self, name: str, limit: Limit, breaker: BreakerPolicy | None = None) -> None:
         self._says = Sayings(name, self._cell.system)
+        self._now = self._cell.system.now
         self._limit = limit
         self._slots = INFINITE if limit.max_concurrent is None else limit.max_concurrent
         self._buckets = Buckets(limit)
@@ -116,7 +117,7 @@ class LimiterActor(Actor):
         self, message: Acquire | Settle | Pump | AskStats
     ) -> Permit | LimiterStats | None:
         """Grant, queue or refuse; take a permit back; let the next one go."""
-        now = self._cell.system.now()
+        now = self._now()
         if isinstance(message, Acquire):
             return self._acquire(message, now)
         if isinstance(message, Settle):
@@ -132,8 +133,22 @@ class LimiterActor(Actor):
     # -- asking -----------------------------------------------------------------------------------
 
     def _acquire(self, ask: Acquire, now: float) -> Permit | None:
-        if ask.ticket in self._held or ask.ticket in self._waiting:
-            raise self._says.ticket_error(ask.ticket)
+        ticket, held = ask.ticket, self._held
+        if ticket in held or ticket in self._waiting:
+            raise self._says.ticket_error(ticket)
+        if (  # the way of nearly every call
+            not self._waiting
+            and not self._breaker.tripped
+            and len(held) < self._slots
+            and not self._gate.wait(now)
+            and self._buckets.try_take(now, ask)
+        ):
+            self._granted += 1
+            held[ticket] = Held(ask, self._gate.enter(), 0, scout=False)
+            return Permit(ticket=ticket, waited=0.0)
+        return self._acquire_slowly(ask, now)
+
+    def _acquire_slowly(self, ask: Acquire, now: float) -> Permit | None:
         if self._breaker.tripped and self._breaker.state(now) == "open":
             if self._wait(ask, now) > 0.0 or not self._breaker.scout(now):
                 raise self._open_error(now)
@@ -215,7 +230,8 @@ class LimiterActor(Actor):
                 return
             permit = self._grant(ask, now, now - waiting.since)
             if permit is None:
-                return  # a probe is out; its end lets the next one go
+                self._ring(now, self._breaker.scout_in(now))
+                return  # a probe is out; its end lets the next one go, or that it takes so long
             turns.pop()
             self._give_up(waiting)
             waiting.deferred.set(permit)
@@ -266,8 +282,9 @@ class LimiterActor(Actor):
             return
         ask = held.ask
         self._buckets.settle(ask, settle.input_tokens, settle.output_tokens)
-        for headroom in settle.headroom:
-            self._buckets.learn(now, ask.model, headroom)
+        if settle.headroom:
+            for headroom in settle.headroom:
+                self._buckets.learn(now, ask.model, headroom)
         self._gate.leave(held.epoch, ok=settle.ended == "answered")
         if settle.ended == "limited":
             self._close_gate(settle.retry_after, held.epoch, now)
@@ -293,13 +310,16 @@ class LimiterActor(Actor):
     def _judge(self, held: Held, ended: Ended, now: float) -> None:
         """What a call's end says about the provider."""
         breaker = self._breaker
-        before = breaker.state(now)
-        if before == "closed":
+        if not breaker.tripped:
             if ended in ("answered", "failed"):
                 breaker.record(now, ok=ended == "answered")
-        elif held.probe != self._opened:
+                if self._breaker.tripped:
+                    self._tell_opened("closed", now)
+            return
+        before = breaker.state(now)
+        if held.probe != self._opened:
             return  # from before it opened
-        elif held.scout:
+        if held.scout:
             if ended in ("answered", "refused"):
                 breaker.found_well(now)
         elif ended in ("limited", "unknown"):
@@ -308,6 +328,10 @@ class LimiterActor(Actor):
             breaker.record(now, ok=ended != "failed")  # a refusal is an answer too
             if breaker.state(now) == "closed":
                 self._says.breaker_closed()
+        self._tell_opened(before, now)
+
+    def _tell_opened(self, before: str, now: float) -> None:
+        breaker = self._breaker
         if before != "open" and breaker.state(now) == "open":
             self._opened += 1
             self._says.breaker_opened(breaker.retry_after(now))

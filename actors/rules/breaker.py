@@ -7,7 +7,8 @@ succeed it closes. One failed probe opens it again; the others are not let throu
 
 After a long outage the doubled time would go on long after its end. So with `scout` a single call
 may pass every so many seconds while it is open; one that succeeds makes it half open at once, one
-that fails changes nothing.
+that fails changes nothing. Half open, one more probe may pass as often, because the first may hang
+on a connection that died in the outage; the first to succeed makes those before it irrelevant.
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ class Breaker:
         state = self.state(now)
         if state == "half_open":
             allowed = 1 if self._succeeded == 0 else self._policy.probes
-            if self._out >= allowed:
+            if self._out >= allowed and now < self._scout_at:
                 return False
+            self._scout_at = now + (self._policy.scout or float("inf"))
             self._out += 1
             return True
         return state == "closed"
@@ -83,6 +85,10 @@ class Breaker:
             return False
         self._scout_at = now + (self._policy.scout or 0.0)
         return True
+
+    def scout_in(self, now: float) -> float:
+        """Seconds until one more call may pass, whatever became of the ones before."""
+        return max(0.0, self._scout_at - now)
 
     def found_well(self, now: float) -> None:
         """A scout has succeeded: it is half open now, and that was the first probe."""
@@ -109,6 +115,8 @@ class Breaker:
         horizon = now - self._policy.window
         while self._calls and self._calls[0][0] <= horizon:
             self._failures -= not self._calls.popleft()[1]
+        if not self._failures:
+            return
         enough = len(self._calls) >= self._policy.min_calls
         if enough and self._failures >= self._policy.failure_rate * len(self._calls):
             self._open(now)
@@ -121,6 +129,8 @@ class Breaker:
             self._open_for = min(self._policy.max_open, self._open_for * 2)
             self._open(now)
             return
+        if self._succeeded == 0:
+            self._out = 0  # those before it hang
         self._succeeded += 1
         if self._succeeded > self._policy.probes:
             self._until = None

@@ -35,9 +35,10 @@ class Gcra:
 
     def wait(self, now: float, cost: float) -> float:
         """Seconds until `cost` units conform; 0.0 when they do now."""
-        behind = max(0.0, self._tat - now)
-        ahead = behind + min(cost, self.burst) * self._interval
-        wait = ahead - self.burst * self._interval
+        behind = self._tat - now
+        if cost >= self.burst:  # when nothing is owed
+            return behind if behind > _DUST else 0.0
+        wait = behind + (cost - self.burst) * self._interval
         return wait if wait > _DUST else 0.0
 
     def queue_wait(self, now: float, total: float) -> float:
@@ -47,7 +48,8 @@ class Gcra:
 
     def take(self, now: float, cost: float) -> None:
         """Take `cost` units, whether they conform or not."""
-        self._tat = max(self._tat, now) + cost * self._interval
+        begin = max(now, self._tat)
+        self._tat = begin + cost * self._interval
 
     def give_back(self, cost: float) -> None:
         """Correct an estimate: `cost` units were not used (a negative number: were used too)."""

@@ -351,6 +351,27 @@ def test_a_long_outage_does_not_last_longer_for_us(play: "Play") -> None:
     assert play(main) == pytest.approx(10.1, abs=0.2)
 
 
+def test_a_probe_that_hangs_keeps_nobody_waiting_for_its_end(play: "Play") -> None:
+    """Five seconds later another may pass; it succeeds, and three more may follow at once."""
+
+    async def main(desk: "Desk") -> list[float]:
+        await trip(desk)
+        await asyncio.sleep(5.1)
+        begin = desk.now
+        assert (await desk.ask(ticket="hangs")).probe
+        second, *others = [desk.ask(ticket=f"w{i}") for i in range(4)]
+        times = []
+        desk.settle(await second)
+        times.append(desk.now - begin)
+        for permit in await asyncio.gather(*others):
+            desk.settle(permit)
+        times.append(desk.now - begin)
+        assert (await desk.stats()).breaker == "closed"
+        return times
+
+    assert play(main) == pytest.approx([5.0, 5.0], abs=0.1)
+
+
 def test_old_calls_are_no_probes(play: "Play") -> None:
     """What began before it opened decides nothing when it is half open."""
 
