@@ -42,6 +42,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
         base_url: where the API lives, without the operation's path; None: the provider's own.
         api_key: None only where the provider needs none.
         connect_timeout: seconds for the name, TCP and TLS together.
+        write_timeout: the longest that the server takes nothing of the request.
         first_byte_timeout: seconds from sending to the head of the answer. Without streaming that
             is the whole generation, so it is long.
         idle_timeout: the longest silence within an answer.
@@ -51,6 +52,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str | None = None
     api_key: Secret | None = None
     connect_timeout: float = 5.0
+    write_timeout: float = 60.0
     first_byte_timeout: float = 600.0
     idle_timeout: float = 120.0
     max_response_bytes: int = 32 * 1024 * 1024
