@@ -67,11 +67,17 @@ else:
 
 
 class RunWorkflow(msgspec.Struct, frozen=True, kw_only=True):
-    """Run `spec` once; the reply is a `WorkflowResult`. `path` is the step around it, or empty."""
+    """Run `spec` once; the reply is a `WorkflowResult`.
+
+    Attributes:
+        path: the step around it, or empty.
+        sink: where chunks go while the run lasts, or None.
+    """
 
     spec: WorkflowSpec
     input: Any = None  # Any: whatever the first steps take
     path: str = ""
+    sink: Any = None  # Any: a stream's producer side; never encoded
 
 
 class CancelRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +96,7 @@ class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     context: Any = None  # Any: the run's RunContext, by reference
     effects: Effects | None = None
     attempt: int = 1
+    sink: Any = None  # Any: the step's place in a stream; never encoded
 
 
 class StepDone(msgspec.Struct, frozen=True, kw_only=True):

@@ -169,8 +169,14 @@ class Crew:
         return None if name in around else limiter
 
     def run_workflow(
-        self, spec: WorkflowSpec, value: Any, *, origin: Origin, path: str = ""
-    ) -> tuple[Reply[WorkflowResult], Any]:  # Any: what the first steps take; Ref of RunActor
+        self,
+        spec: WorkflowSpec,
+        value: Any,  # Any: what the first steps take
+        *,
+        origin: Origin,
+        path: str = "",
+        sink: Any = None,  # Any: a StreamBuffer
+    ) -> tuple[Reply[WorkflowResult], Any]:  # Any: Ref of RunActor
         """Start a run of a workflow: an actor of its own, which ends with it.
 
         Raises:
@@ -186,7 +192,7 @@ class Crew:
             raise WorkflowError(msg)
         system = self.system
         ref = system.spawn(child(RunActor, self).options(restart="temporary")).get()
-        message = RunWorkflow(spec=spec, input=value, path=path)
+        message = RunWorkflow(spec=spec, input=value, path=path, sink=sink)
         with under(origin):
             reply = ref.request(message, timeout=INFINITE)
 

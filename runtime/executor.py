@@ -30,6 +30,7 @@ from understudy.messages.workflows import (
     WorkflowResult,
     WorkflowSpec,
 )
+from understudy.runtime.chorus import Chorus
 from understudy.runtime.plan import Launch, Plan
 from understudy.runtime.run_context import RunContext
 
@@ -66,6 +67,7 @@ class RunActor(Actor):
         self._started = self._cell.system.now()
         self._plan = Plan(message.spec, message.input, path=message.path)
         self._context = RunContext(self._origin.run_id or "", self._plan.outputs, self._plan.errors)
+        self._chorus = None if message.sink is None else Chorus(message.sink)
         self._nested: dict[str, Any] = {}  # Any: records of nested runs
         self._expired = False
         self._why = ""
@@ -97,11 +99,16 @@ class RunActor(Actor):
             system.events.publish(
                 StepDispatched(at=at, run_id=run_id, path=launch.path, label=launch.label)
             )
-        step, crew = launch.step, self._crew
+        step, crew, chorus = launch.step, self._crew, self._chorus
+        sink = None if chorus is None else chorus.begin(launch.path, launch.label)
         reply: Reply[Any]  # Any: StepDone or WorkflowResult
         if isinstance(step.target, WorkflowSpec):
             reply, _ = crew.run_workflow(
-                step.target, launch.value, origin=self._origin, path=launch.path
+                step.target,
+                launch.value,
+                origin=self._origin,
+                path=launch.path,
+                sink=None if chorus is None else chorus.buffer,
             )
             if step.timeout is not None:
                 system.wheel.add(reply, system.now() + step.timeout)
@@ -114,6 +121,7 @@ class RunActor(Actor):
                     value=launch.value,
                     context=self._context,
                     effects=step.effects,
+                    sink=sink,
                 ),
                 timeout=INFINITE if step.timeout is None else step.timeout,
             )
@@ -151,6 +159,8 @@ class RunActor(Actor):
         )
         events, run_id = self._cell.system.events, self._origin.run_id or ""
         record = plan.records[done.path]
+        if self._chorus is not None:
+            self._chorus.end(done.path, record.duration, done.error)
         at = self._cell.system.clock.wall() if events.wants(StepCompleted) else 0.0
         if done.error is None:
             if events.wants(StepCompleted):

@@ -106,23 +106,17 @@ class Submitter(ABC):
             overrides: fields of the spec, for this run alone.
         """
         self._check_open()
-        with self._scoped(tenant, session):
-            if isinstance(target, AgentSpec):
-                return self._submit_agent(
-                    with_changes(target, overrides),
-                    prompt,
-                    history=history,
-                    timeout=timeout,
-                    budget=budget,
-                    resume=resume,
-                )
-            _check(target, WorkflowSpec, f"{target!r} cannot be run: pass an Agent or a Workflow")
-            if history or resume is not None:
-                msg = f"workflow {target.name!r} takes no {'history' if history else 'resume'}="
-                raise ConfigError(msg)
-            if timeout is not None:
-                overrides["timeout"] = timeout
-            return self._submit_workflow(with_changes(target, overrides), prompt, budget)
+        return self._submit(
+            target,
+            prompt,
+            history=history,
+            timeout=timeout,
+            tenant=tenant,
+            session=session,
+            budget=budget,
+            resume=resume,
+            overrides=overrides,
+        )
 
     @contextmanager
     def scope(self, *, tenant: str | None = None, session: str | None = None) -> Iterator[None]:
@@ -167,8 +161,8 @@ class Submitter(ABC):
 
     def stream(
         self,
-        target: AgentSpec,
-        prompt: str,
+        target: Runnable,
+        prompt: Any = "",  # Any: as for submit
         *,
         history: tuple[Message, ...] = (),
         timeout: float | None = None,
@@ -187,10 +181,9 @@ class Submitter(ABC):
 
         `buffer` is `realtime`, `chat`, `data` or `batch`: a size and a flush interval. The other
         options of the stream are those of `StreamOptions`; what is not given is as `[streaming]`
-        says. The rest is as for `submit`.
+        says. The rest is as for `submit`. The chunks of a workflow say which `step` they are from.
         """
         self._check_open()
-        spec = with_changes(target, overrides)
         options = stream_options(
             self.crew.stream_defaults,
             buffer=buffer,
@@ -199,21 +192,24 @@ class Submitter(ABC):
             text_only=text_only,
             retain=retain,
         )
-        if options.retain != "full" and getattr(spec, "output", None) not in (None, str):
+        output = overrides.get("output", getattr(target, "output", None))
+        if options.retain != "full" and output not in (None, str):
             msg = f"retain={options.retain!r} with output=: the whole text is needed to read it"
             raise ConfigError(msg)
         system, streams = self.system, self.crew.streams
         made = make_buffer(options, system)
-        with self._scoped(tenant, session):
-            run = self._submit_agent(
-                spec,
-                prompt,
-                history=history,
-                timeout=timeout,
-                budget=budget,
-                resume=resume,
-                sink=made,
-            )
+        run = self._submit(
+            target,
+            prompt,
+            history=history,
+            timeout=timeout,
+            tenant=tenant,
+            session=session,
+            budget=budget,
+            resume=resume,
+            overrides=overrides,
+            sink=made,
+        )
         return Stream(run, made, system, streams)
 
     def check_blocking(self, msg: str) -> None:
@@ -234,6 +230,39 @@ class Submitter(ABC):
             if hand is None or hand.cell is None or hand.cell.system is not self.system:
                 msg = f"runtime {self.name!r} is stopping and takes no new runs"
                 raise RuntimeStoppedError(msg)
+
+    def _submit(
+        self,
+        target: Runnable,
+        prompt: Any,  # Any: as for submit
+        *,
+        history: tuple[Message, ...],
+        timeout: float | None,
+        tenant: str | None,
+        session: str | None,
+        budget: Budget | None,
+        resume: Resume | None,
+        overrides: dict[str, Any],  # Any: fields of the spec
+        sink: StreamBuffer | None = None,
+    ) -> Run[Any]:  # Any: Result or WorkflowResult
+        with self._scoped(tenant, session):
+            if isinstance(target, AgentSpec):
+                return self._submit_agent(
+                    with_changes(target, overrides),
+                    prompt,
+                    history=history,
+                    timeout=timeout,
+                    budget=budget,
+                    resume=resume,
+                    sink=sink,
+                )
+            _check(target, WorkflowSpec, f"{target!r} cannot be run: pass an Agent or a Workflow")
+            if history or resume is not None:
+                msg = f"workflow {target.name!r} takes no {'history' if history else 'resume'}="
+                raise ConfigError(msg)
+            if timeout is not None:
+                overrides["timeout"] = timeout
+            return self._submit_workflow(with_changes(target, overrides), prompt, budget, sink)
 
     def _submit_agent(
         self,
@@ -276,7 +305,11 @@ class Submitter(ABC):
         reply.add_done_callback(lambda _: account.end(self.stage.now()))
 
     def _submit_workflow(
-        self, spec: WorkflowSpec, value: Any, budget: Budget | None
+        self,
+        spec: WorkflowSpec,
+        value: Any,  # Any: what the first steps take
+        budget: Budget | None,
+        sink: StreamBuffer | None,
     ) -> Run[WorkflowResult]:
         crew = self.crew
         account = None if budget is None else _account(budget)
@@ -286,7 +319,7 @@ class Submitter(ABC):
                 spec = with_changes(spec, {"timeout": max(left, 0.001)})
         origin = crew.origin(deeper=True, account=account)
         with self._begun(origin, spec.name) as begin:
-            reply, ref = crew.run_workflow(spec, value, origin=origin)
+            reply, ref = crew.run_workflow(spec, value, origin=origin, sink=sink)
         if account is not None:
             self._timed(account, begin, reply)
 

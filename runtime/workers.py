@@ -38,6 +38,7 @@ class LoopWorker(Actor):
                     as_text(message.value),
                     origin=self._crew.origin(),
                     context=message.context,
+                    sink=message.sink,
                 )
                 return StepDone(
                     path=message.path,

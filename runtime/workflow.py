@@ -34,6 +34,7 @@ from understudy.runtime.template import stray_brace
 if TYPE_CHECKING:
     from understudy.runtime.runs import Run
     from understudy.runtime.runtime import Runtime
+    from understudy.runtime.stream import Stream
 
 
 def step(
@@ -144,6 +145,27 @@ class Workflow(WorkflowSpec, frozen=True, kw_only=True):
     ) -> Run[WorkflowResult]:
         """Start a run and return at once."""
         return current_runtime(runtime).submit(self, value, **options)
+
+    def stream(
+        self, value: Any = "", *, runtime: Runtime | None = None, **options: Any
+    ) -> Stream[Any]:
+        """Start a run whose steps are read while they work; options as for `Agent.stream`.
+
+        Each chunk has the path of its `step`; `StepStarted` and `StepFinished` say when one begins
+        and ends. What the workflow gives in the end is `stream.result`, and repeated nowhere.
+        """
+        rt = current_runtime(runtime)
+        rt.check_blocking(
+            "reading this stream here would stop the loop that fills it: "
+            "use `async with workflow.astream(...)`"
+        )
+        return rt.stream(self, value, **options)
+
+    def astream(
+        self, value: Any = "", *, runtime: Runtime | None = None, **options: Any
+    ) -> Stream[Any]:
+        """The twin of `stream`, for `async with` and `async for`."""
+        return current_runtime(runtime).stream(self, value, **options)
 
     def map(
         self,

@@ -74,7 +74,7 @@ class StreamBuffer:
         self._kept = kept(options.retain)
         self._keep = self._kept.add
         self._window = 0 if options.retain == "none" else max(self.size, WINDOW)
-        self._writer: Reply[None] | None = None
+        self._writers: list[Reply[None]] = []
         self._stalled = 0
         # A delta that is longer counts by its bytes; all others together are below the bound.
         self._heavy = max(1, options.max_bytes // 8 // self.size)
@@ -135,6 +135,12 @@ class StreamBuffer:
         return self.options.retain
 
     @property
+    def has_room(self) -> bool:
+        """Whether the next chunk may come."""
+        with self.lock:
+            return self._fits()
+
+    @property
     def credit(self) -> int:
         """Deltas that may come now; at least 1."""
         read = self.owner.position if self.owner is not None else self.base
@@ -144,7 +150,23 @@ class StreamBuffer:
         """Take some reasoning, as `offer`; nothing with `text_only`."""
         if self.text_only:
             return True
-        return self._add(lambda index: ThoughtDelta(thought=thought, index=index, at=self.at))
+        return self.add(lambda index: ThoughtDelta(thought=thought, index=index, at=self.at))
+
+    def add(self, make: Callable[[int], AnyChunk], text: str = "") -> bool:
+        """Take the chunk that `make` makes of its index, and says `text`; as `offer`."""
+        with self.lock:
+            if self.closed:
+                raise self._refusal()
+            self._flush()
+            self._append(make(self.next))
+            if text:
+                self._keep(text)
+                fits = self._added(self.at, text)
+            else:
+                fits = self._fits()
+        if self.sleeping:
+            self.wake()
+        return fits
 
     async def put(self, make: Callable[[int], AnyChunk]) -> None:
         """Take the chunk that `make` makes of its index; waits while there is no room.
@@ -157,7 +179,7 @@ class StreamBuffer:
         if self.text_only:
             return
         await self.room()
-        self._add(make)
+        self.add(make)
 
     async def room(self) -> None:
         """Wait until the owner has read something.
@@ -177,7 +199,8 @@ class StreamBuffer:
                 if not stalled:
                     self._stalled += 1
                     stalled = True
-                writer = self._writer = Reply()
+                writer: Reply[None] = Reply()
+                self._writers.append(writer)
             await writer
 
     @property
@@ -199,9 +222,9 @@ class StreamBuffer:
                 self._append(StreamFailed(error=error, index=self.next, at=at))
             self._append(StreamEnd(index=self.next, at=at))
             self.closed = True
-            writer, self._writer = self._writer, None
+            writers, self._writers = self._writers, []
         self.wake()
-        if writer is not None:
+        for writer in writers:
             writer.set(None)
 
     # -- readers -----------------------------------------------------------------------------------
@@ -222,8 +245,8 @@ class StreamBuffer:
         """The owner has read: let the producer go on."""
         with self.lock:
             self.held_up = False
-            writer, self._writer = self._writer, None
-        if writer is not None:
+            writers, self._writers = self._writers, []
+        for writer in writers:
             writer.set(None)
 
     def widen(self, window: int) -> None:
@@ -254,17 +277,6 @@ class StreamBuffer:
 
     def _flush(self) -> None:
         """Text that is held goes on."""
-
-    def _add(self, make: Callable[[int], AnyChunk]) -> bool:
-        with self.lock:
-            if self.closed:
-                raise self._refusal()
-            self._flush()
-            self._append(make(self.next))
-            fits = self._fits()
-        if self.sleeping:
-            self.wake()
-        return fits
 
     def _append(self, chunk: AnyChunk) -> None:
         self.log.append(chunk)

@@ -74,6 +74,16 @@ class JoiningBuffer(StreamBuffer):
             return True
         return self._consider(0 if longest < LONG else sum(map(len, texts)))
 
+    def later(self, ring: Callable[[], None]) -> Cancellable:
+        """Call `ring` on the loop when text has been held for long enough."""
+        return self._after(self.options.flush_interval, ring)
+
+    @property
+    def text(self) -> str:
+        """See `StreamBuffer.text`; with what is held."""
+        with self.lock:
+            return self._kept.text + "".join(self._held)
+
     @property
     def credit(self) -> int:
         """See `StreamBuffer.credit`."""
@@ -89,7 +99,7 @@ class JoiningBuffer(StreamBuffer):
                 self._flush()
             elif self._bell is None:
                 self._patience = HELD
-                self._bell = self._after(self.options.flush_interval, self._ring)
+                self._bell = self.later(self._ring)
             fits = self._fits()
         if self.sleeping:
             self.wake()
@@ -103,7 +113,7 @@ class JoiningBuffer(StreamBuffer):
             if self.closed or not self._held:
                 return
             if not self._fits():
-                self._bell = self._after(self.options.flush_interval, self._ring)
+                self._bell = self.later(self._ring)
                 self._patience = HELD
                 return
             self._flush()

@@ -108,6 +108,24 @@ async def test_a_full_buffer_holds_its_producer_up(size: int) -> None:
     assert stream.stats.peak == size
 
 
+async def test_several_producers_wait_for_one_reader() -> None:
+    """Steps of a workflow share a buffer: all of those that wait go on, none is forgotten."""
+    stream, owner = buffer(1)
+    stream.offer("first")
+
+    async def produce(name: str) -> None:
+        await stream.room()
+        stream.offer(name)
+
+    producers = [asyncio.ensure_future(produce(name)) for name in "abc"]
+    await turns()
+    producers[0].cancel()
+    found = text(await read(owner, 3))
+    await asyncio.wait_for(asyncio.gather(*producers[1:]), 10)
+    stream.close()
+    assert sorted(found.removeprefix("first") + text(await drain(owner))) == ["b", "c"]
+
+
 async def test_large_deltas_fill_it_by_their_bytes() -> None:
     """The bound in bytes holds beside the one in chunks, for text of any alphabet."""
     stream, owner = buffer(100, max_bytes=1000)

@@ -99,6 +99,7 @@ async def test_nothing_overtakes_what_is_held() -> None:
     """Other chunks, errors and the end do not wait, and come behind the text before them."""
     stream, owner, time = buffer()
     stream.offer_all(["a", "b"])
+    assert stream.text == "ab"
     stream.think("hm")
     stream.offer("c")
     await stream.put(lambda index: ThoughtDelta(thought="put", index=index))
