@@ -168,8 +168,9 @@ class Matrix:
         agent = self._agent(call)
         if call.stream:
             async with agent.astream("say this again", runtime=self._runtime) as stream:
-                async for _ in stream:
-                    return
+                async for chunk in stream:
+                    if chunk.delta:
+                        return
             return
         task = asyncio.ensure_future(agent.arun("say this again", runtime=self._runtime))
         await asyncio.sleep(0.002)
