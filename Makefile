@@ -20,9 +20,10 @@ test: lint type  ## everything that CI checks
 bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks.kernel; $(BIN)/python -m benchmarks.processes; $(BIN)/python -m benchmarks.digest
 
-soak: $(READY)  ## what takes longer than a test run: every simulated seed, ten minutes at full load
+soak: $(READY)  ## what takes longer than a test run: every simulated seed, ten minutes at full load, a million faults and answers
 	for what in pool supervisor mailbox stage; do $(BIN)/python -m benchmarks.simulation --what $$what --seeds 10000 || exit 1; done
 	$(BIN)/python -m benchmarks.soak --minutes 10
+	$(BIN)/python -m benchmarks.faults --requests 1000000 --workers 256
 
 fmt: $(READY)  ## format, and repair what ruff can repair
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from understudy.testing.dict_storage import DictStorage
     from understudy.testing.fake_model import FakeModel, call
     from understudy.testing.network import block_network
-    from understudy.testing.provider_server import ProviderServer
+    from understudy.testing.provider_server import ProviderServer, provider_process
     from understudy.testing.quiet import assert_quiet
     from understudy.testing.scripted_transport import ScriptedTransport
     from understudy.testing.sim import (
@@ -40,6 +40,7 @@ __all__ = [
     "assert_quiet",
     "block_network",
     "call",
+    "provider_process",
 ]
 
 _HOMES = {
@@ -57,6 +58,7 @@ _HOMES = {
     "assert_quiet": "quiet",
     "block_network": "network",
     "call": "fake_model",
+    "provider_process": "provider_server",
 }
 
 
