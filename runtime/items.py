@@ -21,7 +21,7 @@ from understudy.messages.chunks import AnyChunk, ToolCallStarted
 from understudy.messages.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from understudy.runtime.stream import Stream
+    from understudy.runtime.reading import StreamReader
 
 E = TypeVar("E")
 
@@ -37,7 +37,7 @@ class Items(Generic[E]):
         ConfigError: the output is no list.
     """
 
-    def __init__(self, stream: Stream[list[E]], output: object) -> None:
+    def __init__(self, stream: StreamReader[list[E]], output: object) -> None:
         plan = None if output is None or output is str else output_plan(output)
         if plan is None or not plan.is_list:
             what = "text" if plan is None else f"output={plan.name}"

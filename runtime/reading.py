@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import io
     import queue
 
+    from understudy.runtime.items import Items
     from understudy.runtime.runs import Run
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class StreamReader(Generic[T]):
@@ -113,6 +115,19 @@ class StreamReader(Generic[T]):
         """The twin of `collect`."""
         gathered = "".join([text async for text in self.atext()])
         return self._buffer.text if self._buffer.retain == "full" else gathered
+
+    def items(self: StreamReader[list[E]]) -> Items[E]:
+        """The elements of an `output=list[...]`, each as soon as it is complete; see `Items`.
+
+        `for city in stream.items()`, or `async for`.
+
+        Raises:
+            ConfigError: the agent's output is no list.
+            UnderstudyError: at its end, when the run failed.
+        """
+        from understudy.runtime.items import Items
+
+        return Items(self, self._run.output)
 
     # -- the result --------------------------------------------------------------------------------
 

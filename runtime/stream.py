@@ -24,11 +24,9 @@ from understudy.runtime.reading import StreamReader
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.system import ActorSystem
-    from understudy.runtime.items import Items
     from understudy.runtime.runs import Run
 
 T = TypeVar("T")
-E = TypeVar("E")
 
 
 class Stream(StreamReader[T]):
@@ -82,19 +80,6 @@ class Stream(StreamReader[T]):
         ]
         first = StreamReader(self._run, self._buffer, mine, self._loop_thread, self)
         return (first, *others)
-
-    def items(self: Stream[list[E]]) -> Items[E]:
-        """The elements of an `output=list[...]`, each as soon as it is complete; see `Items`.
-
-        `for city in stream.items()`, or `async for`.
-
-        Raises:
-            ConfigError: the agent's output is no list.
-            UnderstudyError: at its end, when the run failed.
-        """
-        from understudy.runtime.items import Items
-
-        return Items(self, self._run.output)
 
     def close(self) -> None:
         """Read no more: the run is cancelled if it goes on, and its socket closed. Never blocks."""

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, get_origin
 import msgspec
 
 from understudy.actors.agents.shapes import MismatchError, Shape, shape_of, with_definitions
-from understudy.actors.rules.json_text import json_values
+from understudy.actors.rules.json_text import json_value, json_values
 from understudy.messages.chat import Message, Usage, UserMessage
 from understudy.messages.errors import ConfigError, ModelError, OutputError
 from understudy.messages.functions import FunctionRef
@@ -87,8 +87,8 @@ class OutputPlan:
         if self._shape.item is None:
             raise MismatchError(f"{self.name} is no list")
         try:
-            data = msgspec.json.decode(text.encode())
-        except msgspec.DecodeError as error:
+            data = json_value(text)
+        except ValueError as error:
             raise MismatchError(str(error)) from error
         return read_value(self._shape.item, data)
 

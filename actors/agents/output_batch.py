@@ -19,7 +19,7 @@ import msgspec
 from understudy.actors.agents.output import OutputPlan, read_value
 from understudy.actors.agents.shapes import MismatchError, Shape
 from understudy.actors.rules.json_items import ArraySplitter
-from understudy.actors.rules.json_text import json_values
+from understudy.actors.rules.json_text import json_value, json_values
 
 
 class Answer(NamedTuple):
@@ -99,8 +99,8 @@ def _entries(text: str) -> list[Any]:  # Any: JSON
     complete = []
     for element in ArraySplitter().feed(text):
         try:
-            complete.append(msgspec.json.decode(element.encode()))
-        except msgspec.DecodeError:  # cut, or wrong from here on
+            complete.append(json_value(element))
+        except ValueError:  # wrong from here on
             break
     if complete:
         return complete

@@ -4,9 +4,9 @@ Models put JSON between fences, behind "Here is the answer:", or after a draft o
 gives every value that may be meant, the likeliest first, and whoever asks takes the first that has
 the shape it wants.
 
-Guarantees: pure; the work is linear in the text for a bounded number of tries; what nests deeper
-than the codec allows is passed over, never decoded. Nothing is repaired: JSON that is cut or wrong
-is not a value, and its writer is told.
+Guarantees: pure; the work is linear in the text, also in one that was written to make it grow; what
+nests deeper than the codec allows is passed over, never decoded. Nothing is repaired: JSON that is
+cut or wrong is not a value, and its writer is told.
 
 A regular expression cannot match brackets; a repairing parser would make a value of what the model
 did not say.
@@ -23,8 +23,10 @@ import msgspec
 from understudy.messages.codec import MAX_DEPTH
 from understudy.messages.depth import json_too_deep
 
-MAX_TRIES = 64
-"""Openings at which a value is looked for in a text that is not JSON as a whole."""
+MAX_PASSES = 4
+"""How often, in all, the characters of a text are looked at in search of brackets that match."""
+MAX_TEXT = 256 * 1024
+"""Characters of a text in which they are looked for; of a longer one only fences are."""
 
 _FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _OPENING = re.compile(r"[\[{]")
@@ -32,6 +34,7 @@ _TOKEN = re.compile(r'["\[\]{}]')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _CLOSES = {"[": "]", "{": "}"}
 _MISSING = object()
+_FREE = 10_000  # characters: a short text is worth more passes
 
 
 def json_values(text: str) -> Iterator[Any]:  # Any: JSON values
@@ -45,24 +48,35 @@ def json_values(text: str) -> Iterator[Any]:  # Any: JSON values
     yield from reversed(list(_scattered(text)))
 
 
+def json_value(text: str) -> Any:  # Any: a JSON value
+    """The value of a text that is JSON and nothing else.
+
+    Raises:
+        ValueError: it is not, or nests too deep to be decoded.
+    """
+    value = _decoded(text)
+    if value is _MISSING:
+        raise ValueError("not JSON, or nested too deep")
+    return value
+
+
 def _scattered(text: str) -> Iterator[Any]:  # Any: JSON values
     at = 0
-    for _ in range(MAX_TRIES):
-        opening = _OPENING.search(text, at)
-        if opening is None:
-            return
+    left = MAX_PASSES * len(text) + _FREE if len(text) <= MAX_TEXT else -1
+    while left >= 0 and (opening := _OPENING.search(text, at)):
         start = opening.start()
-        end = _end(text, start)
-        value = _MISSING if end is None else _decoded(text[start:end])
-        if value is _MISSING or end is None:
+        end, closed = _end(text, start)
+        value = _decoded(text[start:end]) if closed else _MISSING
+        left -= end - start
+        if value is _MISSING:
             at = start + 1
         else:
             yield value
             at = end
 
 
-def _end(text: str, start: int) -> int | None:
-    """Behind the bracket that closes the one at `start`; None where they do not match."""
+def _end(text: str, start: int) -> tuple[int, bool]:
+    """Behind the bracket that closes the one at `start`; False where it is clear that none does."""
     expected: list[str] = []
     at = start
     while token := _TOKEN.search(text, at):
@@ -70,15 +84,17 @@ def _end(text: str, start: int) -> int | None:
         if mark == '"':
             string = _STRING.match(text, token.start())
             if string is None:
-                return None
+                return len(text), False
             at = string.end()
         elif mark in _CLOSES:
             expected.append(_CLOSES[mark])
+            if len(expected) > MAX_DEPTH:
+                return at, False
         elif expected.pop() != mark:
-            return None
+            return at, False
         if not expected:
-            return at
-    return None
+            return at, True
+    return len(text), False
 
 
 def _decoded(text: str) -> Any:  # Any: a JSON value, or _MISSING

@@ -85,6 +85,14 @@ def test_what_was_given_is_not_taken_back(runtime: Runtime) -> None:
     assert caught.value.usage.total_tokens > 0
 
 
+def test_readers_along_get_them_too(runtime: Runtime) -> None:
+    """Each reader of a stream splits for itself."""
+    agent = Agent(FakeModel(['[{"name": "a"}, {"name": "b"}]']), output=list[City])
+    with agent.stream("?", runtime=runtime) as stream:
+        first, second = stream.tee(2)
+        assert list(first.items()) == list(second.items()) == [City("a"), City("b")]
+
+
 class Scripted:
     """A stream of these chunks."""
 

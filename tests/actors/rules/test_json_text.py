@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.actors.rules.json_text import MAX_TRIES, json_values
+from understudy.actors.rules import json_text
+from understudy.actors.rules.json_text import MAX_PASSES, MAX_TEXT, json_value, json_values
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -55,8 +56,47 @@ def test_brackets_of_prose_hide_nothing() -> None:
     assert list(json_values('the interval [0, 1) and "{" {"a": "[}"}')) == [{"a": "[}"}]
 
 
-def test_depth_and_tries_are_bounded() -> None:
-    """What nests too deep is never decoded, and a text of brackets ends soon."""
+def test_depth_is_bounded() -> None:
+    """What nests too deep is never decoded; a part of it that does not is found."""
     assert list(json_values("[" * 100_000)) == []
     assert list(json_values("x " + "[" * 80 + "]" * 80)) == [json.loads("[" * 64 + "]" * 64)]
-    assert list(json_values("[ " * MAX_TRIES + "{}")) == []
+
+
+@pytest.mark.parametrize("head", ["[" * 60, '{"a":' * 60, '[{"' * 30])
+def test_work_is_bounded(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text whose brackets stay open is not read again for each of them."""
+    looked_at = 0
+
+    def end(text: str, start: int, find: Any = json_text._end) -> tuple[int, bool]:
+        nonlocal looked_at
+        found: tuple[int, bool] = find(text, start)
+        looked_at += found[0] - start
+        return found
+
+    monkeypatch.setattr(json_text, "_end", end)
+    text = head + "1, " * 10_000
+    assert list(json_values(text)) == []
+    assert 0 < looked_at <= (MAX_PASSES + 2) * len(text)
+
+
+def test_nothing_is_looked_for_in_a_text_without_end() -> None:
+    """Between fences, or as a whole, JSON of any size is a value."""
+    long = "so " * MAX_TEXT
+    assert list(json_values(f'{long} {{"a": 1}}')) == []
+    assert list(json_values(f'{long}\n```json\n{{"a": 1}}\n```')) == [{"a": 1}]
+    assert list(json_values(json.dumps([long]))) == [[long]]
+
+
+def test_many_brackets_of_prose_hide_nothing() -> None:
+    """Links before the answer are not counted."""
+    links = "see [here](http://x) or {there}, " * 500
+    assert list(json_values(f'{links}: {{"a": 1}}')) == [{"a": 1}]
+    assert list(json_values("[" * 150 + '{"a": 1}')) == [{"a": 1}]
+
+
+def test_a_text_that_must_be_json() -> None:
+    """Nothing is looked for in it, and it is never decoded too deep."""
+    assert json_value(' {"a": [1]} ') == {"a": [1]}
+    for text in ("", "x {}", "[" * 100_000 + "]" * 100_000):
+        with pytest.raises(ValueError, match="not JSON, or nested too deep"):
+            json_value(text)
