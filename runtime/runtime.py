@@ -33,7 +33,7 @@ from understudy.actors.models.directory import Defaults
 from understudy.messages.budgets import Price
 from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError, WouldDeadlockError
-from understudy.messages.limits import Limit
+from understudy.messages.limits import Limit, LimiterStats
 from understudy.runtime.blocking import result_of
 from understudy.runtime.casting import Casting
 from understudy.runtime.config.schema import Config
@@ -120,6 +120,18 @@ class Runtime(Lifecycle, Casting):
 
         config = load_config(Path(path), os.environ, check=check_workflow)
         return cls(config=config, **options)
+
+    def limiters(self) -> dict[str, LimiterStats]:
+        """What each limiter does at this instant, by its pattern (and account); blocks.
+
+        Raises:
+            WouldDeadlockError: on the loop of this runtime; use `await rt.alimiters()`.
+        """
+        return self.complete(self.alimiters(), "rt.alimiters")
+
+    async def alimiters(self) -> dict[str, LimiterStats]:
+        """The twin of `limiters`."""
+        return await self.crew.limiters.stats()
 
     @property
     def dead_letters(self) -> DeadLetters:

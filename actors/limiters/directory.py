@@ -17,7 +17,7 @@ from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.system import ActorSystem, Guardian
 from understudy.actors.limiters.limiter import LimiterActor
 from understudy.messages.errors import ConfigError
-from understudy.messages.limits import Limit
+from understudy.messages.limits import AskStats, Limit, LimiterStats
 
 
 class LimiterDirectory:
@@ -63,7 +63,7 @@ class LimiterDirectory:
 
         def limiter_for(model: str) -> Ref[Any] | None:  # Any: Ref of LimiterActor
             ref = known.get(model)
-            if ref is None and model not in known:
+            if model not in known or (ref is not None and not ref.is_alive()):
                 ref = known[model] = self._find(f"{provider}:{model}", account, remote=remote)
             return ref
 
@@ -95,6 +95,14 @@ class LimiterDirectory:
             self._agents[name] = (limit, ref)
         return ref
 
+    async def stats(self) -> dict[str, LimiterStats]:
+        """Every limiter that was needed so far, by its pattern (and account)."""
+        found = {_label(*key): ref for key, ref in self._made.items()}
+        found |= {f"agent {name}": ref for name, (_, ref) in self._agents.items()}
+        return {
+            name: await ref.request(AskStats()) for name, ref in found.items() if ref.is_alive()
+        }
+
     def _find(
         self, name: str, account: str, *, remote: bool
     ) -> Ref[Any] | None:  # Any: Ref of LimiterActor
@@ -106,10 +114,13 @@ class LimiterDirectory:
         ref = self._made.get((pattern, account))
         if ref is None or not ref.is_alive():
             limit = self._limits.get(pattern, Limit())
-            label = pattern if not account else f"{pattern} ({account})"
-            spec = child(LimiterActor, label, limit).options(
+            spec = child(LimiterActor, _label(pattern, account), limit).options(
                 mailbox=MailboxOptions(capacity=2 * limit.queue)
             )
             ref = self._system.spawn(spec, parent=self._branch).get()
             self._made[pattern, account] = ref
         return ref
+
+
+def _label(pattern: str, account: str) -> str:
+    return pattern if not account else f"{pattern} ({account})"

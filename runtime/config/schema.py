@@ -169,6 +169,8 @@ class LimitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     input_tokens_per_minute: Rate | None = None
     output_tokens_per_minute: Rate | None = None
     max_concurrent: Count | None = None
+    burst: Rate = 1.0
+    queue: Count = 10_000
 
 
 class PriceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -61,3 +61,18 @@ def test_patterns_that_are_none(limits: dict[str, Limit], said: str) -> None:
     """A mistake is named when the runtime starts."""
     with pytest.raises(ConfigError, match=said):
         Runtime(limits=limits).__enter__()
+
+
+def test_a_limiter_that_has_ended_is_made_anew() -> None:
+    """A parked one does not leave its models without."""
+
+    async def main(rt: Runtime) -> None:
+        limiter_for = rt.crew.limiters.of("openai", "", remote=True)
+        first = limiter_for("gpt-5")
+        assert first is not None
+        await first.kill()
+        second = limiter_for("gpt-5")
+        assert second is not None
+        assert second.is_alive()
+
+    SimRuntime(1).run(main)
