@@ -77,7 +77,7 @@ class Supervisor(Actor):
         self._waiting: dict[int, BaseException] = {}
         self._busy = False
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         """Start the children left to right; the first that cannot start is this one's failure."""
         for spec in self._specs:
             self._refs.append(await self.spawn(spec))

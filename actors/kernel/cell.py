@@ -14,7 +14,7 @@ without blocking (`ask_foreign`), and the factories that it asks of an actor cla
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pykka
 from pykka._envelope import Envelope as PykkaEnvelope
@@ -29,7 +29,15 @@ from understudy.messages.envelope import Envelope
 _NOT_PYKKAS = "this actor is run by understudy's kernel; start it with rt.spawn(...) or .start()"
 
 
-class PykkaActor(pykka.Actor):
+# It is a pykka.Actor when it runs. A type checker shall not know: pykka says that hooks return None,
+# so each `async def on_start` would have to be excused to it.
+if TYPE_CHECKING:
+    _Base = object
+else:
+    _Base = pykka.Actor
+
+
+class PykkaActor(_Base):
     """What pykka asks of an actor class, answered: its own machinery is not used here."""
 
     __slots__ = ()

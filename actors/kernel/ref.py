@@ -31,7 +31,7 @@ INFINITE = float("inf")
 DEFAULT_TIMEOUT = 30.0
 
 
-class Ref(pykka.ActorRef[A]):
+class Ref(pykka.ActorRef[A]):  # type: ignore[type-var]  # see PykkaActor
     """The address of one actor. All methods are safe from any thread."""
 
     __slots__ = ("_cell",)

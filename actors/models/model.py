@@ -118,7 +118,7 @@ class ModelActor(Actor):
             self._budget.called()
             self._begin(Call(self.defer(), message))
 
-    async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_stop(self) -> None:
         """Let go of the provider."""
         await self._provider.aclose()
 

@@ -83,7 +83,7 @@ class ProcessWorker(Actor):
         self._number = 0
         self._process: WorkerProcess | None = None
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         """Start the process, if it is to be warm."""
         if self._warm:
             await self._usable()
@@ -108,7 +108,7 @@ class ProcessWorker(Actor):
             raise error_of(answer, message.function)
         return answer.value
 
-    async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_stop(self) -> None:
         """Its process was told to end when this life ended: wait until it has."""
         if self._process is not None:
             await asyncio.shield(self._process.ended)

@@ -151,7 +151,7 @@ def test_user_actors_drain_too() -> None:
             await asyncio.sleep(0)
             handled.append(message)
 
-        async def on_stop(self) -> None:  # type: ignore[override]
+        async def on_stop(self) -> None:
             handled.append(-1)
 
     with Runtime() as rt:

@@ -20,10 +20,10 @@ class Member(Actor):
         self.name = name
         self.log = log
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         self.log.append(f"+{self.name}")
 
-    async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_stop(self) -> None:
         self.log.append(f"-{self.name}")
 
     async def on_receive(self, message: str) -> int:
@@ -153,7 +153,7 @@ async def test_a_child_that_cannot_start_fails_the_spawner() -> None:
     """And nothing of the group is left."""
 
     class Never(Actor):
-        async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+        async def on_start(self) -> None:
             raise OSError("no such port")
 
         async def on_receive(self, message: object) -> None:

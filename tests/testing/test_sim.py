@@ -232,7 +232,7 @@ def test_what_never_ends_is_said_to() -> None:
     """A timer that goes on for ever while somebody waits ends at the limit of virtual time."""
 
     class Ticker(Actor):
-        async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+        async def on_start(self) -> None:
             self.timer("tick", every=1.0)
 
         async def on_receive(self, message: str) -> None:

@@ -268,7 +268,7 @@ class Closing(Actor):
     def on_receive(self, message: Any) -> None:
         message(self)
 
-    async def on_stop(self) -> None:  # type: ignore[override]  # async, on the loop
+    async def on_stop(self) -> None:
         self._closed.append(1)
 
 

@@ -74,14 +74,14 @@ class Family(Actor):
     def __init__(self, name: str, log: list[str], children: int = 0) -> None:
         self.name, self.log, self.children = name, log, children
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         for number in range(self.children):
             await self.spawn(child(Family, f"{self.name}{number}", self.log))
 
     async def on_receive(self, message: str) -> str:
         return message
 
-    async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_stop(self) -> None:
         await asyncio.sleep(0)
         self.log.append(self.name)
 

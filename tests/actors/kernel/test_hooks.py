@@ -29,10 +29,10 @@ class Waiter(Actor):
         self.where = where
         self.at = at
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         await self.wait("start")
 
-    async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_stop(self) -> None:
         await self.wait("stop")
 
     async def wait(self, where: str) -> None:
@@ -124,7 +124,7 @@ class Fickle(Actor):
 
     starts: ClassVar[list[int]] = []
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         self.starts.append(1)
         if len(self.starts) == 2:
             raise ValueError("not yet")

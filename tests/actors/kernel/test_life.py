@@ -24,7 +24,7 @@ class Broken(Actor):
             raise OSError("init")
         self.where = where
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         if self.where == "start":
             raise OSError("start")
         if self.where == "late":

@@ -260,7 +260,7 @@ async def test_it_recovers_when_what_its_workers_need_is_back(
             if down and down[0] and where == "init":
                 raise OSError("the database is down")
 
-        async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+        async def on_start(self) -> None:
             if down[0] and where == "start":
                 raise OSError("the database is down")
 

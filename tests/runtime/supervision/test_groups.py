@@ -35,12 +35,12 @@ class Member(Actor):
         self.name = name
         self.log = log
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         if self.name in self.broken:
             raise OSError(f"{self.name} cannot start")
         self.log.append(f"+{self.name}")
 
-    async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_stop(self) -> None:
         self.log.append(f"-{self.name}")
 
     async def on_receive(self, message: Any) -> Any:

@@ -33,7 +33,7 @@ class Lingers(Actor):
     def __init__(self, log: list[str]) -> None:
         self.log = log
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         self.log.append("begins")
 
     async def on_receive(self, message: str) -> None:
@@ -51,7 +51,7 @@ class Parent(Actor):
     def __init__(self, log: list[str]) -> None:
         self.log = log
 
-    async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+    async def on_start(self) -> None:
         self.child = await self.spawn(child(Lingers, self.log), name="only")
         self.child.tell("hold on")
 
@@ -84,7 +84,7 @@ async def test_who_is_stopped_between_two_lives_ends_after_its_children() -> Non
     log: list[str] = []
 
     class Mourned(Parent):
-        async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
+        async def on_stop(self) -> None:
             log.append("on_stop")
 
     async with Runtime() as rt:
@@ -143,7 +143,7 @@ async def test_there_is_nothing_to_resume_when_a_life_cannot_begin() -> None:
     lives: list[int] = []
 
     class Moody(Echo):
-        async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+        async def on_start(self) -> None:
             lives.append(self.ref.incarnation)
             if self.ref.incarnation == 1:
                 raise OSError("not yet")
@@ -215,11 +215,11 @@ async def test_a_kill_ends_a_hook_that_does_not_end(hook: str) -> None:
     """Whoever waits for the kill, or for the restart, is answered."""
 
     class Hangs(Echo):
-        async def on_start(self) -> None:  # type: ignore[override]  # async, as its on_receive
+        async def on_start(self) -> None:
             if hook == "on_start" and self.ref.incarnation:
                 await asyncio.Event().wait()
 
-        async def on_stop(self) -> None:  # type: ignore[override]  # async, as its on_receive
+        async def on_stop(self) -> None:
             await asyncio.Event().wait()
 
     async with Runtime() as rt:
