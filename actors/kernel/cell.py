@@ -29,8 +29,8 @@ from understudy.messages.envelope import Envelope
 _NOT_PYKKAS = "this actor is run by understudy's kernel; start it with rt.spawn(...) or .start()"
 
 
-# It is a pykka.Actor when it runs. A type checker shall not know: pykka says that hooks return None,
-# so each `async def on_start` would have to be excused to it.
+# It is a pykka.Actor when it runs. A type checker shall not know: to pykka hooks return None, so
+# that each `async def on_start` would have to be excused.
 if TYPE_CHECKING:
     _Base = object
 else:

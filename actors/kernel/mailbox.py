@@ -113,11 +113,7 @@ class Mailbox(Batching):
         """Decide about a full queue (lock held): the verdict, and whom to drop instead."""
         policy = self.options.overflow
         if policy == Overflow.WAIT and env.reply is not None:
-            if self.waiting is None:
-                self.waiting = deque()
-            env.reply.work = WAITING
-            self.waiting.append(env)
-            return _WAIT, None
+            return self._wait_locked(env)
         if policy in (Overflow.DROP_OLDEST, Overflow.DROP_NEWEST):
             oldest = policy == Overflow.DROP_OLDEST
             for index in range(len(queue)) if oldest else range(len(queue) - 1, -1, -1):
@@ -129,6 +125,14 @@ class Mailbox(Batching):
                     self.dropped += 1
                     return _ACCEPT, victim
         return _REFUSE, None
+
+    def _wait_locked(self, env: Envelope) -> tuple[int, None]:
+        """A request waits for a place in the queue."""
+        if self.waiting is None:
+            self.waiting = deque()
+        env.reply.work = WAITING
+        self.waiting.append(env)
+        return _WAIT, None
 
     def _refuse(self, env: Envelope) -> None:
         """Say no, outside of the lock: an error for who asked, a dead letter for who told."""

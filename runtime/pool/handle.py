@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
+from understudy.actors.kernel.errors import DeadlineExceededError
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import Reply
 from understudy.messages.errors import ConfigError
@@ -44,6 +45,8 @@ class PoolHandle:
         timeout: float | None = None,
     ) -> Iterator[Any]:  # Any: the workers' answers
         """The answers to many jobs, as an iterator; at most as many under way as the queue holds.
+
+        Where others have filled the queue, its jobs wait for a place instead of being refused.
 
         Args:
             jobs: read as there is room.
@@ -109,16 +112,33 @@ class PoolHandle:
             await reply
 
     def drain(self, timeout: float | None = None) -> PoolStats:
-        """Accept no more jobs, finish what was accepted, and end."""
+        """Accept no more jobs, finish what was accepted, and end.
+
+        Raises:
+            DeadlineExceededError: not within `timeout` seconds; the drain goes on.
+        """
         self._pool.resume()
-        self._pool.ref.stop().get(timeout=timeout)
+        ended = self._pool.ref.stop()
+        try:
+            ended.get(timeout=timeout)
+        except DeadlineExceededError:
+            if ended.done:
+                raise
+            msg = f"{self._pool.ref.path} has not drained within {timeout} seconds"
+            raise DeadlineExceededError(msg, actor=self._pool.ref.path) from None
         return self._pool.stats
 
     async def adrain(self, timeout: float | None = None) -> PoolStats:
         """The twin of `drain`."""
         self._pool.resume()
-        async with asyncio.timeout(timeout):
-            await self._pool.ref.stop()
+        try:
+            async with asyncio.timeout(timeout) as time:
+                await self._pool.ref.stop()
+        except TimeoutError:
+            if not time.expired():
+                raise
+            msg = f"{self._pool.ref.path} has not drained within {timeout} seconds"
+            raise DeadlineExceededError(msg, actor=self._pool.ref.path) from None
         return self._pool.stats
 
     def pause(self) -> None:
@@ -155,7 +175,7 @@ class PoolHandle:
                 job = next(source)
             except StopIteration:
                 return
-            reply = self.submit(job, timeout=timeout)
+            reply = self._pool.submit_patiently(job, timeout=timeout)
             waiting.append(reply)
             if then is not None:
                 reply.add_done_callback(then)

@@ -2,13 +2,17 @@
 
 Each place of the pool is a pool of one worker with its own queue; a consistent hash ring says which
 key belongs to which place. So a worker may keep what belongs to its keys (a session, a connection),
-one key's jobs are done one after the other, and a resize moves only the keys that it has to.
+one key's jobs are done one after the other, and a resize moves only the keys that it has to. A key
+moves when none of its jobs is left where it was: until then what comes goes there too, so that the
+order holds, and a place that is to go stays for as long as it has such keys.
 """
 
 from __future__ import annotations
 
 import bisect
 import hashlib
+import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +57,9 @@ class KeyedPool:
         self._places: list[Pool] = []
         self._leaving: list[Pool] = []
         self._ring: list[tuple[int, int]] = []
+        self._lock = threading.Lock()
+        self._held: dict[str, list[Any]] = {}  # by key: its place, and the jobs unanswered there
+        self._load: Counter[Pool] = Counter()
         self.resize(options.size)
 
     @property
@@ -62,10 +69,46 @@ class KeyedPool:
 
     def submit(self, job: Any, *, timeout: float | None = None) -> Reply[Any]:  # Any: the user's
         """Queue a job at the place of its key; see `Pool.submit`."""
-        return self.place_of(self._key(job)).submit(job, timeout=timeout)
+        return self._send(job, lambda place: place.submit(job, timeout=timeout))
+
+    def submit_patiently(self, job: Any, *, timeout: float | None = None) -> Reply[Any]:
+        """See `Pool.submit_patiently`."""
+        return self._send(job, lambda place: place.submit_patiently(job, timeout=timeout))
+
+    def _send(self, job: Any, submit: Callable[[Pool], Reply[Any]]) -> Reply[Any]:  # Any: a job
+        key = str(self._key(job))
+        with self._lock:
+            held = self._held.get(key)
+            if held is None:
+                held = self._held[key] = [self.place_of(key), 0]
+            held[1] += 1
+            self._load[held[0]] += 1
+        try:
+            reply = submit(held[0])
+        except BaseException:
+            self._answered(key)
+            raise
+        reply.add_done_callback(lambda _: self._answered(key))
+        return reply
+
+    def _answered(self, key: str) -> None:
+        """A job is done: with the last one of its key, the key may move."""
+        with self._lock:
+            held = self._held[key]
+            held[1] -= 1
+            if not held[1]:
+                del self._held[key]
+            place = held[0]
+            self._load[place] -= 1
+            empty = not self._load[place]
+            if empty:
+                del self._load[place]
+            over = empty and place in self._leaving
+        if over:
+            place.ref.stop()
 
     def place_of(self, key: Any) -> Pool:  # Any: the user's keys
-        """The pool of one worker that serves `key`."""
+        """The pool of one worker to which `key` belongs, once no earlier job holds it elsewhere."""
         ring = self._ring
         at = bisect.bisect(ring, (_hash(str(key)), -1)) % len(ring)
         return self._places[ring[at][1]]
@@ -77,28 +120,33 @@ class KeyedPool:
     def resize(self, size: int | tuple[int, int]) -> None:
         """Have this many places (the maximum of a range); jobs of those that go are still done."""
         wanted = PoolOptions(size=size_of(size)).size[1]
-        while len(self._places) > wanted:
-            gone = self._places.pop()
-            gone.ref.stop()
-            self._leaving.append(gone)
         one = msgspec.structs.replace(self._options, size=(1, 1))
-        while len(self._places) < wanted:
-            name = f"{len(self._places)}" if not self._leaving else f"{self._fresh()}"
-            self._places.append(Pool(self._system, name, self._worker, one, parent=self.ref.cell))
-        self._ring = sorted(
+        ring = sorted(
             (_hash(f"{number}/{point}"), number)
             for number in range(wanted)
             for point in range(POINTS)
         )
+        with self._lock:
+            gone = self._places[wanted:]
+            del self._places[wanted:]
+            self._leaving = [each for each in self._leaving if each.ref.is_alive()] + gone
+            while len(self._places) < wanted:
+                name = f"{len(self._places)}" if not self._leaving else f"{self._fresh()}"
+                place = Pool(self._system, name, self._worker, one, parent=self.ref.cell)
+                self._places.append(place)
+            self._ring = ring
+            empty = [each for each in gone if not self._load[each]]
+        for each in empty:
+            each.ref.stop()
 
     def pause(self) -> None:
         """See `Pool.pause`."""
-        for place in self._places:
+        for place in (*self._places, *self._leaving):
             place.pause()
 
     def resume(self) -> None:
         """See `Pool.resume`."""
-        for place in self._places:
+        for place in (*self._places, *self._leaving):
             place.resume()
 
     def replace(self, index: int) -> None:

@@ -41,7 +41,7 @@ from understudy.runtime.pool.options import (
     size_of,
     stats_of,
 )
-from understudy.runtime.pool.queue import Queue, QueueDispatcher, Worker
+from understudy.runtime.pool.queue import Queue, QueueDispatcher, Worker, patient
 
 BREAKER = BreakerPolicy(min_calls=5)
 """Fewer than for calls: the backoff lets one worker of a small pool crash eight times in 20 s."""
@@ -117,6 +117,26 @@ class Pool:
             A Reply with the worker's answer, or `MailboxFullError`, `BreakerOpenError`,
             `DeadlineExceededError`, `ActorDeadError` (the pool has ended).
         """
+        refused = self._refusal()
+        if refused is not None:
+            return refused
+        return self.ref.request(job, timeout=self._options.timeout if timeout is None else timeout)
+
+    def submit_patiently(
+        self,
+        job: Any,  # Any: the user's
+        *,
+        timeout: float | None = None,
+    ) -> Reply[Any]:  # Any: the answer
+        """As `submit`, but where the queue is full the job waits for a place in it, in order."""
+        token = patient.set(True)
+        try:
+            return self.submit(job, timeout=timeout)
+        finally:
+            patient.reset(token)
+
+    def _refusal(self) -> Reply[Any] | None:  # Any: it holds an error
+        """The answer to a job while the breaker is open."""
         now = self._system.now()
         if self._breaker.state(now) == "open":
             after = self._breaker.retry_after(now)
@@ -124,7 +144,7 @@ class Pool:
             refused: Reply[Any] = Reply()
             refused.set_exception(BreakerOpenError(msg, retry_after=after, actor=self._cell.path))
             return refused
-        return self.ref.request(job, timeout=self._options.timeout if timeout is None else timeout)
+        return None
 
     def resize(self, size: int | tuple[int, int]) -> None:
         """Change the bounds; busy workers above the maximum end after their job."""
@@ -134,7 +154,7 @@ class Pool:
         self.assign()
 
     def pause(self) -> None:
-        """Begin no more jobs; they are still accepted."""
+        """Begin no more jobs; they are still accepted. A pool that ends does them all the same."""
         self._paused = True
 
     def resume(self) -> None:
@@ -193,7 +213,7 @@ class Pool:
     def assign(self) -> None:
         """Wake as many free workers as jobs wait, and make new ones for the rest."""
         cell = self._cell
-        while cell.queue and not self._paused:
+        while cell.queue and (cell.stopping or not self._paused):
             if not self._idle and self._count >= self._size[1]:
                 return  # all are at work, and look into the queue before they are idle
             with cell.lock:
@@ -215,7 +235,11 @@ class Pool:
             if self._count >= self._size[1] or "backoff" in self._bells:
                 return None
             if not self._breaker.allow(now):
-                self._ring("backoff", max(0.01, self._breaker.retry_after(now)))
+                # Half open, there is nothing to wait for but the worker that tries: `_worked`,
+                # `_crashed` and `gone` look again.
+                after = self._breaker.retry_after(now)
+                if after > 0:
+                    self._ring("backoff", after)
                 return None
             self._count += 1
             self._hired += 1
@@ -334,7 +358,8 @@ class Pool:
             if self._coming:
                 self._coming.discard(id(worker))
             surplus = self._count > self._size[1]
-            env = None if self._paused or surplus else cell.take_locked()
+            held = surplus or (self._paused and not cell.stopping)
+            env = None if held else cell.take_locked()
             self._idle.pop(worker, None)  # it may have come by itself
             if env is None:
                 self._idle[worker] = self._system.now()
@@ -380,8 +405,14 @@ class Pool:
             self._cell.look()
 
     def _worked(self) -> None:
-        """A worker does its work again."""
+        """A worker does its work again: the others need not wait any longer."""
         self._backoff = 0
         now = self._system.now()
         if self._breaker.state(now) != "closed":
             self._breaker.record(now, ok=True)
+        with self._cell.lock:
+            bell = self._bells.pop("backoff", None)
+        if bell is not None:
+            bell.cancel()
+        self.fill()
+        self.assign()

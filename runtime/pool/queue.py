@@ -14,6 +14,7 @@ Locks are taken in one order, the worker's before the pool's, and nothing is ans
 from __future__ import annotations
 
 from collections import deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.cell import Cell
@@ -50,12 +51,22 @@ class Pulling(Protocol):
         """Answer jobs that were claimed too late (no lock is held)."""
 
 
+patient: ContextVar[bool] = ContextVar("understudy.patient", default=False)
+"""Whether a job that is sent meanwhile waits for a place in a full queue, whatever its policy."""
+
+
 class Queue(Cell):
     """See the module's docstring."""
 
     __slots__ = ()
 
     batches = False
+
+    def _overflow(self, env: Envelope, queue: deque[Envelope]) -> tuple[int, Envelope | None]:
+        """See `Mailbox._overflow`; the sender may have said that it waits."""
+        if env.reply is not None and patient.get():
+            return self._wait_locked(env)
+        return super()._overflow(env, queue)
 
     def _claim_locked(self) -> Envelope | None:
         """Only the kernel's own operations run as the pool itself."""
