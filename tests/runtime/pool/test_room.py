@@ -104,7 +104,7 @@ def test_a_wake_up_is_not_lost_while_a_worker_claims(monkeypatch: pytest.MonkeyP
                 first.clear()
                 inner.assign()  # somebody else has woken the worker meanwhile
                 assert claims.wait(10)
-                of.lock = _Spy(of.lock, tried.set)
+                of.lock = _Spy(of.lock, tried.set)  # type: ignore[assignment]
             schedule(self, of)
             tried.set()
 
