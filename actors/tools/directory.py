@@ -234,7 +234,7 @@ class ToolDirectory:
                 tried = await self._hands.call_in_process(message, seconds, context)
             else:
                 tried = await self._hands.call(message, seconds, lease)
-            ok = tried.error is None or isinstance(tried.error, (ToolError, *self._passing))
+            ok = self._is_well(tried.error)
         finally:
             if lease is not None:
                 lease.gate.leave()
@@ -247,6 +247,12 @@ class ToolDirectory:
             told = f"The tool {message.tool.name!r} did not return within {seconds:g} s."
             return Tried(error=ToolError(told), in_time=False)
         return tried
+
+    def _is_well(self, error: BaseException | None) -> bool:
+        """Whether a tool does what it should: what it says on purpose is no failure of it."""
+        if isinstance(error, ToolError):
+            return not error.retryable
+        return error is None or isinstance(error, self._passing)
 
     def _station(self, spec: ToolSpec) -> Station:
         """What is kept about a tool, found again by its name, function and bounds."""

@@ -229,6 +229,19 @@ async def test_a_breaker_stops_calling_what_fails(rt: Runtime) -> None:
     assert result.content == "fine"
 
 
+async def test_a_breaker_counts_what_may_pass(rt: Runtime) -> None:
+    """A ToolError that says trying again may help, as a dead process does, is a failure."""
+
+    async def busy() -> str:
+        raise ToolError("busy", retryable=True)
+
+    directory = make(rt, breaker=BreakerPolicy(min_calls=2))
+    for _ in range(2):
+        await call(directory, (busy,), "busy")
+    (result,) = await call(directory, (busy,), "busy")
+    assert "has failed too often" in str(result.error)
+
+
 async def test_a_probe_that_is_not_made_lets_another_one_pass(rt: Runtime) -> None:
     """Refused by the rate or cancelled: the breaker does not wait for its end for ever."""
     broken = True

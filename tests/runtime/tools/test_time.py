@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 
@@ -100,6 +101,38 @@ def test_a_thread_that_does_not_return_is_replaced(call: Call) -> None:
         assert rt.ledger.abandoned == 1
         assert run_tools([call("quick")], [quick], runtime=rt)[0].value == 1
         release.set()
+
+
+@pytest.mark.parametrize("isolation", ["inline", "thread"])
+def test_a_runtime_that_stops_answers_its_callers(call: Call, isolation: str) -> None:
+    """Whoever waits for a tool in another thread is told; nobody hangs."""
+    began, release = threading.Event(), threading.Event()
+
+    async def wait() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    def block() -> None:
+        began.set()
+        release.wait(20)
+
+    target = wait if isolation == "inline" else block
+    outcome: Future[object] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(run_tools([call(target.__name__)], [target], runtime=rt))
+        except BaseException as error:  # noqa: BLE001 - it is what is looked at
+            outcome.set_exception(error)
+
+    with Runtime() as rt:
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert began.wait(10)
+        rt.stop(timeout=0.2, drain=False)
+        outcome.exception(timeout=10)
+        release.set()
+        thread.join(10)
 
 
 @pytest.mark.parametrize(("own", "given", "told"), [(5, 60, 5), (None, 60, 60), (None, None, 30)])
