@@ -59,16 +59,19 @@ class Payloads:
 
 
 class _Events:
-    """The data of server-sent events; providers repeat the event's name inside."""
+    """The data of server-sent events; providers repeat the event's name inside.
+
+    Events without any are left out: gateways send them to keep a stream alive.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._parser = SseParser(max_bytes)
 
     def feed(self, part: bytes) -> list[bytes]:
-        return [event.data for event in self._parser.feed(part)]
+        return [event.data for event in self._parser.feed(part) if event.data]
 
     def close(self) -> list[bytes]:
-        return [event.data for event in self._parser.close()]
+        return [event.data for event in self._parser.close() if event.data]
 
 
 class _Lines:
