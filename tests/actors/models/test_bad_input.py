@@ -5,6 +5,7 @@ import contextlib
 import ssl
 import traceback
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -319,6 +320,27 @@ async def test_tls_with_a_server_that_speaks_none() -> None:
     assert type(error) is ConnectError
     assert (error.provider, error.model) == ("openai-compatible", "m")
     assert "SSL" in error.message.upper()
+    tells_no_key(error)
+
+
+async def test_a_certificate_that_nobody_signed() -> None:
+    """Over a real socket: not to be tried again, and which variable names an authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(__file__).parent / "loopback.pem")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with server, LeasedTransport() as leased:
+        settings = ProviderSettings(base_url=f"https://127.0.0.1:{port}", api_key=Secret(KEY))
+        error = await failure(
+            provider_for("openai-compatible").factory(settings, leased), stream=False
+        )
+    assert (type(error), error.retryable, error.status) == (ConnectError, False, None)
+    assert "SSL_CERT_FILE" in error.message
     tells_no_key(error)
 
 
