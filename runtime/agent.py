@@ -15,7 +15,7 @@ from understudy.messages.agents import AgentSpec, AgentTool, Model, Result
 from understudy.messages.errors import ConfigError
 from understudy.runtime.current import current_runtime
 from understudy.runtime.fan_out import OnFailure, fan_out
-from understudy.runtime.submit import with_changes
+from understudy.runtime.options import with_changes
 
 if TYPE_CHECKING:
     from typing import Unpack

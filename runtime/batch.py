@@ -22,7 +22,7 @@ from understudy.messages.agents import AgentSpec, Result
 from understudy.messages.chat import AssistantMessage, Usage, UserMessage
 from understudy.messages.errors import ConfigError, ContextWindowError
 from understudy.runtime.fan_out import fan_out
-from understudy.runtime.submit import with_changes
+from understudy.runtime.options import with_changes
 
 if TYPE_CHECKING:
     from understudy.runtime.runtime import Runtime

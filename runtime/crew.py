@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.agents.troupe import Troupe
+from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.options import child
 from understudy.actors.kernel.origins import origin_in_hand, under
 from understudy.actors.kernel.ref import INFINITE
@@ -26,7 +27,7 @@ from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.directory import ToolDirectory
 from understudy.messages.agents import AgentSpec, Result, Resume, RunAgent
 from understudy.messages.budgets import Account, Price
-from understudy.messages.envelope import Origin
+from understudy.messages.envelope import Envelope, Origin
 from understudy.messages.errors import WorkflowError
 from understudy.messages.limits import Limit
 from understudy.messages.streams import StreamOptions
@@ -96,6 +97,8 @@ class Crew:
         self.steps = StepPools(self, workers, threads)
         self._ids = itertools.count(1)
         self._prefix = f"{system.random.getrandbits(32):08x}"
+        # A random half and a counter: 128 bits as W3C wants them, without drawing for each run.
+        self._traces = f"{system.random.getrandbits(63) + 1:016x}"
 
     def origin(self, *, deeper: bool = False, account: Account | None = None) -> Origin:
         """A new run's id, in the trace of the message in hand or in a new one.
@@ -104,7 +107,8 @@ class Crew:
             deeper: True for a run that may need what the work in hand holds (see `StepPools`).
             account: charged with what it does, besides those of the message in hand.
         """
-        run_id = f"{self._prefix}-{next(self._ids):x}"
+        number = next(self._ids)
+        run_id = f"{self._prefix}-{number:x}"
         around = origin_in_hand() or _NOWHERE
         accounts = around.accounts
         if account is not None and account not in accounts:
@@ -112,7 +116,7 @@ class Crew:
             accounts = (*accounts, account)
         return Origin(
             run_id=run_id,
-            trace_id=around.trace_id or f"{self.system.random.getrandbits(128):032x}",
+            trace_id=around.trace_id or f"{self._traces}{number:016x}",
             # A scope has no run yet: what begins in it is not inside of anything.
             depth=around.depth + 1 if deeper and around.run_id else around.depth,
             held=around.held,
@@ -143,8 +147,16 @@ class Crew:
             spec=spec, prompt=prompt, history=history, resume=resume, context=context, sink=sink
         )
         seconds = timeout if timeout is not None else spec.timeout
-        with under(origin):
+        hand = in_hand.get()
+        if hand is None:
+            env = Envelope(None, origin=origin)
+        else:
+            env = Envelope(None, hand.deadline, origin, hand.scope, None, hand.cell)
+        token = in_hand.set(env)  # as `under` does, at a third of the price
+        try:
             return self.troupe.run(message, AGENT_TIMEOUT if seconds is None else seconds)
+        finally:
+            in_hand.reset(token)
 
     def run_nested(
         self, spec: AgentSpec, prompt: str

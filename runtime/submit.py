@@ -34,6 +34,7 @@ from understudy.messages.errors import (
 from understudy.messages.events import RunFinished, RunStarted
 from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
+from understudy.runtime.options import account_of, check, check_resume, with_changes
 from understudy.runtime.runs import Run
 from understudy.runtime.stream import Stream
 
@@ -127,7 +128,7 @@ class Submitter(ABC):
         """
         around = origin_in_hand() or Origin()
         for name, value in (("tenant", tenant), ("session", session)):
-            _check(value or "", str, f"{name}={value!r}: give it as a text")
+            check(value or "", str, f"{name}={value!r}: give it as a text")
         changed = msgspec.structs.replace(
             around,
             tenant=around.tenant if tenant is None else tenant,
@@ -256,7 +257,7 @@ class Submitter(ABC):
                     resume=resume,
                     sink=sink,
                 )
-            _check(target, WorkflowSpec, f"{target!r} cannot be run: pass an Agent or a Workflow")
+            check(target, WorkflowSpec, f"{target!r} cannot be run: pass an Agent or a Workflow")
             if history or resume is not None:
                 msg = f"workflow {target.name!r} takes no {'history' if history else 'resume'}="
                 raise ConfigError(msg)
@@ -275,16 +276,17 @@ class Submitter(ABC):
         resume: Resume | None = None,
         sink: StreamBuffer | None = None,
     ) -> Run[Result[Any]]:  # Any: the output's type
-        _check(prompt, str, f"an agent takes a text, not a {type(prompt).__name__}")
+        check(prompt, str, f"an agent takes a text, not a {type(prompt).__name__}")
         if resume is not None:
-            _check_resume(resume, prompt, history)
+            check_resume(resume, prompt, history)
         if timeout is not None and timeout <= 0:
             msg = f"timeout={timeout}: more than 0 seconds are needed"
             raise ConfigError(msg)
         crew, name = self.crew, spec.name or "agent"
-        account = None if budget is None else _account(budget)
+        account = None if budget is None else account_of(budget)
         origin = crew.origin(account=account)
-        with self._begun(origin, name) as begin:
+        begin = self._begin(origin, name)
+        try:
             reply = crew.run_agent(
                 spec,
                 prompt,
@@ -294,6 +296,9 @@ class Submitter(ABC):
                 timeout=timeout,
                 sink=sink,
             )
+        except BaseException as error:
+            self._never_began(origin, name, begin, error)
+            raise
         if account is not None:
             self._timed(account, begin, reply)
         run = Run(self._itself(), reply, origin, reply.cancel, output=spec.output)
@@ -312,14 +317,18 @@ class Submitter(ABC):
         sink: StreamBuffer | None,
     ) -> Run[WorkflowResult]:
         crew = self.crew
-        account = None if budget is None else _account(budget)
+        account = None if budget is None else account_of(budget)
         if account is not None:
             left = account.left(self.system.now())
             if left is not None and (spec.timeout is None or left < spec.timeout):
                 spec = with_changes(spec, {"timeout": max(left, 0.001)})
         origin = crew.origin(deeper=True, account=account)
-        with self._begun(origin, spec.name) as begin:
+        begin = self._begin(origin, spec.name)
+        try:
             reply, ref = crew.run_workflow(spec, value, origin=origin, sink=sink)
+        except BaseException as error:
+            self._never_began(origin, spec.name, begin, error)
+            raise
         if account is not None:
             self._timed(account, begin, reply)
 
@@ -329,21 +338,17 @@ class Submitter(ABC):
 
         return self._opened(Run(self._itself(), reply, origin, cancel), spec.name, begin)
 
-    @contextmanager
-    def _begun(self, origin: Origin, name: str) -> Iterator[float]:
+    def _begin(self, origin: Origin, name: str) -> float:
         """Tell that a run begins, before anything of it can happen; gives the time."""
         system, events = self.system, self.events
-        begin = system.now()
-        run_id, trace_id = origin.run_id or "", origin.trace_id or ""
         if events.wants(RunStarted):
-            at = system.clock.wall()
+            at, run_id, trace_id = system.clock.wall(), origin.run_id or "", origin.trace_id or ""
             events.publish(RunStarted(at=at, run_id=run_id, trace_id=trace_id, name=name))
-        try:
-            yield begin
-        except BaseException as error:
-            if events.wants(RunFinished):
-                self._publish_end(origin, name, "failed", begin, Outcome(error=error))
-            raise
+        return system.now()
+
+    def _never_began(self, origin: Origin, name: str, begin: float, error: BaseException) -> None:
+        if self.events.wants(RunFinished):
+            self._publish_end(origin, name, "failed", begin, Outcome(error=error))
 
     def _opened(self, run: Run[Any], name: str, begin: float) -> Run[Any]:
         self._open_runs[id(run)] = run
@@ -378,38 +383,3 @@ class Submitter(ABC):
             error=None if outcome.error is None else to_wire(outcome.error),
         )
         self.events.publish(event)
-
-
-def _check(given: object, kind: type, problem: str) -> None:
-    """What users pass who run no type checker."""
-    if not isinstance(given, kind):
-        raise ConfigError(problem)
-
-
-def _account(budget: Budget) -> Account:
-    _check(budget, Budget, f"budget={budget!r}: give a Budget(...)")
-    return budget.account
-
-
-def _check_resume(resume: Resume, prompt: str, history: tuple[Message, ...]) -> None:
-    """A run that goes on brings its conversation with it."""
-    remedy = "pass result.pending.approve() or result.pending.reject(reason)"
-    _check(resume, Resume, f"resume={type(resume).__name__}(...): {remedy}")
-    if prompt or history:
-        msg = "resume= goes on with the conversation that waited: give no prompt and no history="
-        raise ConfigError(msg)
-
-
-def with_changes(spec: Any, changes: dict[str, Any]) -> Any:  # Any: a spec and its fields
-    """A copy of `spec` with other fields; a call never changes the spec itself."""
-    if not changes:
-        return spec
-    unknown = sorted(set(changes) - set(spec.__struct_fields__))
-    if unknown:
-        import difflib
-
-        near = difflib.get_close_matches(unknown[0], spec.__struct_fields__, n=1)
-        hint = f"; did you mean {near[0]}=?" if near else ""
-        msg = f"{type(spec).__name__} has no option {unknown[0]}={hint}"
-        raise ConfigError(msg)
-    return msgspec.structs.replace(spec, **changes)

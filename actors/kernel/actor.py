@@ -30,7 +30,8 @@ import msgspec
 from understudy.actors.kernel.body import NOW
 from understudy.actors.kernel.cell import PykkaActor
 from understudy.actors.kernel.context import bind, in_hand
-from understudy.actors.kernel.deferred import Deferred, background, defer
+from understudy.actors.kernel.deferred import Deferred, defer
+from understudy.actors.kernel.errand import background
 from understudy.actors.kernel.options import ChildSpec, child
 from understudy.actors.kernel.timers import Timer, start_timer
 from understudy.messages.control import Outcome

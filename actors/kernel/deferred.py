@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.context import in_hand
-from understudy.actors.kernel.reply import CANCELLED, DONE, FAILED, PENDING
+from understudy.actors.kernel.reply import DONE, FAILED
 from understudy.messages.control import Outcome
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import OverloadedError, RunCancelledError, UnderstudyError
@@ -68,8 +68,11 @@ class Background:
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
 
-    def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Begin, on the loop's thread."""
+    def begin(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have it done soon; any thread."""
+        self._cell.system.call_on_loop(lambda: self._start(work))
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> None:
         if self._cell.background is None or id(self) not in self._cell.background:
             work.close()  # its life ended before it began
             return
@@ -140,40 +143,6 @@ def defer(cell: Cell, bound: int) -> Deferred:
             raise OverloadedError(msg, actor=cell.path)
         cell.deferred[id(env)] = env
     return Deferred(cell, env)
-
-
-def background(
-    cell: Cell,
-    work: Coroutine[Any, Any, Any],
-    then: Callable[[Outcome], Any],
-    bound: int,
-    of: Deferred | None = None,
-) -> None:
-    """See `Actor.background`."""
-    try:
-        hand = in_hand.get() if of is None else of.envelope
-        if cell.background is None:
-            cell.background = {}
-        if len(cell.background) >= bound:
-            msg = f"{cell.path} already runs {bound} background coroutines (max_outstanding)"
-            raise OverloadedError(msg, actor=cell.path)
-    except BaseException:
-        work.close()
-        raise
-    # A copy without the reply: whatever the coroutine sends belongs to the same scope.
-    env = (
-        Envelope(None, cell=cell)
-        if hand is None
-        else Envelope(hand.message, hand.deadline, hand.origin, hand.scope, None, cell)
-    )
-    job = Background(cell, env, then)
-    cell.background[id(job)] = job
-    if env.scope is not None:
-        if PENDING < env.scope._state < CANCELLED:
-            env.scope = None  # answered: nothing of it can be cancelled any more
-        else:
-            env.scope.adopt(job)
-    cell.system.call_on_loop(lambda: job.start(work))
 
 
 def _hand(cell: Cell, verb: str) -> Envelope:

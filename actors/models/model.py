@@ -130,20 +130,21 @@ class ModelActor(Actor):
         self.background(self._attempt(call), then=then, of=call.deferred)
 
     async def _attempt(self, call: Call) -> Completion | Embeddings:
-        request = call.request
+        if not self._permits.needed(call.asked):
+            return await self._answer(call)
         async with self._permits.of(call.asked) as permit:
-            deadline = call.deferred.envelope.deadline
-            left = None if deadline is None else deadline - self._cell.system.now()
-            if isinstance(request, Complete):
-                answer: Completion | Embeddings = await self._provider.complete(
-                    request, timeout=left
-                )
-            elif isinstance(request, CompleteStream):
-                answer = await stream_into(self._provider, request.request, request.sink, left)
-            else:
-                answer = await self._embedder(request.model).embed(request, timeout=left)
+            answer = await self._answer(call)
             permit.used(answer)
             return answer
+
+    async def _answer(self, call: Call) -> Completion | Embeddings:
+        request, deadline = call.request, call.deferred.envelope.deadline
+        left = None if deadline is None else deadline - self._cell.system.now()
+        if isinstance(request, Complete):
+            return await self._provider.complete(request, timeout=left)
+        if isinstance(request, CompleteStream):
+            return await stream_into(self._provider, request.request, request.sink, left)
+        return await self._embedder(request.model).embed(request, timeout=left)
 
     def _embedder(self, model: str) -> Embedder:
         provider = self._provider

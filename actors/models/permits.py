@@ -63,6 +63,10 @@ class Permits:
         self._owner = owner
         self._numbers = itertools.count(1)
 
+    def needed(self, request: Complete | Embed) -> bool:
+        """Whether anybody bounds this model."""
+        return self._limiter_for(request.model) is not None
+
     @asynccontextmanager
     async def of(self, request: Complete | Embed) -> AsyncIterator[Attempt]:
         """Wait for a permit, and give it back at the end of the block.

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 HASTY = 32
 """Answers in a row that may be had without a turn of the loop."""
+_ANSWERED: Reply[None] = Reply()
+_ANSWERED.set(None)
+NESTED = 8
+"""Background work that is begun inside of background work without a turn of the loop."""
 IDLE_RUNNERS = 64
 """Parked runners that are kept; more than that end."""
 
@@ -50,6 +54,8 @@ class LoopDispatcher:
     """
 
     on_loop = True
+    runs_errands = True
+    """Whether background work is taken as actors are (see `errand`)."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, thread: int, now: Callable[[], float]
@@ -67,6 +73,7 @@ class LoopDispatcher:
         self._context = Context()
         self._hasty = 0
         self._hasty_until = 0.0
+        self._errands = 0
 
     def schedule(self, cell: Cell) -> None:
         """See `Dispatcher.schedule`: at most one callback on the loop, or one signal to it."""
@@ -167,6 +174,28 @@ class LoopDispatcher:
                 return False
             if self.now() >= until if reply is None else reply._state:
                 return False
+
+    def run_errand(self, errand: Any) -> None:  # Any: an Errand, which passes for a Cell
+        """Begin background work: here and now where a runner is free to go on with it.
+
+        The actor that has begun it is in hand, so what comes of work that ends at once is the next
+        message of the same slice: no turn of the loop, and no way through the ready queue.
+        """
+        if get_ident() != self.thread or not self.idle or self._errands >= NESTED:
+            self.schedule(errand)
+            if get_ident() == self.thread and len(self.runners) < NESTED:
+                self._spare()
+            return
+        outer = self.cell
+        self._errands += 1
+        self.ready.appendleft(errand)
+        try:
+            self._lend(_ANSWERED)  # this one, and nothing that is ready behind it
+        finally:
+            self._errands -= 1
+            self.cell = outer
+        if self.ready and not self.awake:
+            self.rouse()
 
     def _parked(self) -> Runner | None:
         """Take a parked runner, past those that somebody has cancelled in this very turn."""

@@ -1,0 +1,48 @@
+"""What is given to a call: fields to change for it, and whether it is what it should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from understudy.messages.agents import Resume
+from understudy.messages.budgets import Account, Budget
+from understudy.messages.chat import Message
+from understudy.messages.errors import ConfigError
+
+
+def check(given: object, kind: type, problem: str) -> None:
+    """Raise ConfigError for what users pass who run no type checker."""
+    if not isinstance(given, kind):
+        raise ConfigError(problem)
+
+
+def account_of(budget: Budget) -> Account:
+    """The account of what was given as `budget=`."""
+    check(budget, Budget, f"budget={budget!r}: give a Budget(...)")
+    return budget.account
+
+
+def check_resume(resume: Resume, prompt: str, history: tuple[Message, ...]) -> None:
+    """A run that goes on brings its conversation with it."""
+    remedy = "pass result.pending.approve() or result.pending.reject(reason)"
+    check(resume, Resume, f"resume={type(resume).__name__}(...): {remedy}")
+    if prompt or history:
+        msg = "resume= goes on with the conversation that waited: give no prompt and no history="
+        raise ConfigError(msg)
+
+
+def with_changes(spec: Any, changes: dict[str, Any]) -> Any:  # Any: a spec and its fields
+    """A copy of `spec` with other fields; a call never changes the spec itself."""
+    if not changes:
+        return spec
+    unknown = sorted(set(changes) - set(spec.__struct_fields__))
+    if unknown:
+        import difflib
+
+        near = difflib.get_close_matches(unknown[0], spec.__struct_fields__, n=1)
+        hint = f"; did you mean {near[0]}=?" if near else ""
+        msg = f"{type(spec).__name__} has no option {unknown[0]}={hint}"
+        raise ConfigError(msg)
+    return msgspec.structs.replace(spec, **changes)
