@@ -9,6 +9,7 @@ import pytest
 
 from understudy import ConfigError
 from understudy.runtime.edge.cli.provider_server import parse_latency
+from understudy.testing.provider_server import NAMED
 
 if TYPE_CHECKING:
     from tests.runtime.edge.conftest import Cli
@@ -95,6 +96,12 @@ def test_options_that_make_no_sense(
     done = cli.run("provider-server", option, value)
     assert (done.returncode, done.stdout) == (code, b"")
     assert said in done.stderr
+
+
+def test_its_help_names_every_fault(cli: "Cli") -> None:
+    """That can be asked for."""
+    told = " ".join(cli.run("provider-server", "--help").stdout.decode().split())
+    assert [name for name in NAMED if f" {name}" not in told] == []
 
 
 def test_a_port_that_is_taken(cli: "Cli") -> None:

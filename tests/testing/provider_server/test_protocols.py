@@ -36,7 +36,7 @@ SAID = [{"role": "user", "content": "one two"}]
 CHATS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": SAID},
     "/v1/responses": {"input": "one two"},
-    "/v1/messages": {"messages": SAID, "max_tokens": 100},
+    "/v1/messages": {"messages": SAID, "max_tokens": 100_000},
     "/api/chat": {"messages": SAID},
 }
 """The shortest request of each protocol."""
@@ -255,6 +255,16 @@ def test_one_text_for_every_request(talk: Any, path: str, *, stream: bool) -> No
     assert b"same" in first[1]
     assert b"other" in client.send(path, stream=stream, model="other")[1] or path == "/v1/messages"
     assert client.send(path, stream=not stream) != first
+
+
+def test_a_long_stream_is_whole(talk: Any) -> None:
+    """Many chunks are written at a time, and none is lost."""
+    words = " ".join(str(number) for number in range(20_000))
+    events = talk(lambda _: words).events("/v1/messages")
+    deltas = [e["delta"]["text"] for e in events if e["type"] == "content_block_delta"]
+    assert len(deltas) == 20_000
+    assert "".join(deltas) == words
+    assert events[-1]["type"] == "message_stop"
 
 
 def test_protocols_that_are_not_spoken(talk: Any) -> None:

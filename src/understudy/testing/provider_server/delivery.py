@@ -129,15 +129,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         out = self.connection
         await self._wait(self.latency)
         await out.write(head_of(200, None, content_type=content_type, headers=self.headers))
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        limit = getattr(fault, "after", None)
-        for count, piece in enumerate(pieces):
-            if limit is not None and count >= limit:
-                break
-            if self.tokens_per_second:
-                await self._wait(started + count / self.tokens_per_second - clock())
-            await self._piece(piece, fault)
+        if fault is None and not self.tokens_per_second:
+            await self._flow(pieces)
+        else:
+            await self._pace(pieces, fault)
         if isinstance(fault, (Reset, Truncate, BadChunk)):
             await self._break(fault, chunked=True)
             return
@@ -147,6 +142,31 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
             for piece in end:
                 await self._piece(piece, fault)
         await out.end()
+
+    async def _flow(self, pieces: Iterable[bytes]) -> None:
+        """As fast as the client reads: many chunks at a time."""
+        parts: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            parts.append(framed(piece))
+            size += len(piece)
+            if size >= _BLOCK:
+                await self.connection.write(b"".join(parts))
+                await asyncio.sleep(0)  # others have answers, too
+                parts, size = [], 0
+        await self.connection.write(b"".join(parts))
+
+    async def _pace(self, pieces: Iterable[bytes], fault: Fault | None) -> None:
+        """One after the other, each at its time, as far as the fault lets them."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        limit = getattr(fault, "after", None)
+        for count, piece in enumerate(pieces):
+            if limit is not None and count >= limit:
+                break
+            if self.tokens_per_second:
+                await self._wait(started + count / self.tokens_per_second - clock())
+            await self._piece(piece, fault)
 
     async def _piece(self, piece: bytes, fault: Fault | None) -> None:
         match fault:

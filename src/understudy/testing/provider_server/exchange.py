@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from email.utils import formatdate
+from functools import lru_cache
 
 import msgspec
 
@@ -186,7 +187,7 @@ class Exchange:
         buckets = self._how.buckets
         if buckets is not None:
             self._headers.update(self._dialect.limit_headers(buckets.readings()))
-            self._headers["date"] = formatdate(usegmt=True)
+            self._headers["date"] = _date(int(time.time()))
         return self._headers
 
     # -- answers -----------------------------------------------------------------------------------
@@ -309,6 +310,12 @@ class Exchange:
         if isinstance(fault, StreamFault):
             body = self._dialect.error(500, fault.message, fault.type, fault.code)
         await delivery.whole(body, tokens, fault)
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    """The time of an answer; Anthropic's resets are read against it."""
+    return formatdate(second, usegmt=True)
 
 
 def _fault_called(model: str) -> Fault | None:
