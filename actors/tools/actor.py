@@ -14,12 +14,15 @@ from types import CoroutineType
 from typing import Any
 
 from understudy.actors.kernel.actor import Actor
-from understudy.actors.tools.rendering import Rendered, render
+from understudy.actors.tools.rendering import Rendered, explain, render
 from understudy.actors.tools.signature import Signature
 from understudy.actors.tools.station import loaded
-from understudy.messages.errors import ToolError
+from understudy.messages.errors import ToolError, UnhandledMessageError
 from understudy.messages.functions import FunctionRef
 from understudy.messages.tools import CallTool, LoadTool, ToolSpec
+
+_MEANT = (StopIteration, UnhandledMessageError)
+"""What has a meaning of its own on the way back: to coroutines, and to the kernel."""
 
 
 class InlineToolActor(Actor):
@@ -29,9 +32,12 @@ class InlineToolActor(Actor):
 
     async def on_receive(self, message: CallTool) -> Rendered:
         """Call once."""
-        value = _call(message)
-        if type(value) is CoroutineType or inspect.isawaitable(value):
-            value = await value
+        try:
+            value = _call(message)
+            if type(value) is CoroutineType or inspect.isawaitable(value):
+                value = await value
+        except _MEANT as error:
+            raise ToolError(explain(error)) from error
         return render(value)
 
 
@@ -44,7 +50,10 @@ class ThreadToolActor(Actor):
         """Call once, or load."""
         if isinstance(message, LoadTool):
             return loaded(message.tool)
-        value = _call(message)
+        try:
+            value = _call(message)
+        except _MEANT as error:
+            raise ToolError(explain(error)) from error
         if inspect.isawaitable(value):
             if inspect.iscoroutine(value):
                 value.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from understudy.actors.models.choice import TransportName
+from understudy.actors.rules.breaker import BreakerPolicy
 from understudy.actors.tools.defaults import ToolDefaults
 from understudy.messages.agents import AgentSpec, ApiKey
 from understudy.messages.budgets import Price
@@ -56,6 +57,22 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     shutdown: Duration = 25.0
 
 
+class BreakerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[tools.circuit_breaker]`: when to stop calling a tool that fails; see `BreakerPolicy`."""
+
+    window: Duration = 20.0
+    min_calls: Count = 10
+    failure_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    open_for: Duration = 5.0
+    max_open: Duration = 60.0
+    probes: Count = 3
+
+    @property
+    def policy(self) -> BreakerPolicy:
+        """As the rule takes it."""
+        return BreakerPolicy(**msgspec.structs.asdict(self))
+
+
 class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[tools]`: tools that do not say otherwise; see `ToolDefaults`.
 
@@ -63,12 +80,14 @@ class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         timeout: for each attempt, where neither the tool nor its caller says.
         max_retries: further attempts of tools whose `effects` allow it.
         rate_limit, max_concurrent: calls a second, and at a time, of each tool.
+        circuit_breaker: a table; there is a breaker for each tool when it is there.
     """
 
     timeout: Duration = 30.0
     max_retries: Annotated[int, msgspec.Meta(ge=0)] = 0
     rate_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
     max_concurrent: Count | None = None
+    circuit_breaker: BreakerConfig | None = None
 
     @property
     def defaults(self) -> ToolDefaults:
@@ -78,6 +97,7 @@ class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             max_retries=self.max_retries,
             rate_limit=self.rate_limit,
             max_concurrent=self.max_concurrent,
+            breaker=None if self.circuit_breaker is None else self.circuit_breaker.policy,
         )
 
 

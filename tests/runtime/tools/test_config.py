@@ -117,6 +117,42 @@ async def test_max_concurrent(call: Call) -> None:
     assert peaks == {"first": 1, "second": 3}
 
 
+async def test_circuit_breaker(call: Call) -> None:
+    """A tool that fails as often as the table says is left alone for a while."""
+    seen = 0
+
+    async def fail() -> None:
+        nonlocal seen
+        seen += 1
+        raise ConnectionError
+
+    clock = ManualClock()
+    text = '[tools.circuit_breaker]\nmin_calls = 3\nopen_for = "7s"'
+    async with configured(text, clock) as rt:
+        for _ in range(3):
+            await arun_tools([call("fail")], [fail], runtime=rt)
+        (result,) = await arun_tools([call("fail")], [fail], runtime=rt)
+        assert result.error == "The tool 'fail' has failed too often; try again in 7.0 s"
+        assert seen == 3
+        clock.advance(7.1)
+        await arun_tools([call("fail")], [fail], runtime=rt)
+        assert seen == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("min_call = 3", "tools.circuit_breaker.*min_call"),
+        ("failure_rate = 2", "tools.circuit_breaker.*<= 1"),
+        ("open_for = 5", "tools.circuit_breaker.*has no unit"),
+    ],
+)
+def test_mistakes_in_the_table_of_the_breaker(text: str, why: str) -> None:
+    """They are told at the table."""
+    with pytest.raises(ConfigError, match=f"line [12]: {why}"):
+        load_config(f"[tools.circuit_breaker]\n{text}", {})
+
+
 @pytest.mark.parametrize(
     "text", ["timeout = 30", "max_retries = -1", "rate_limit = 0", "max_concurrent = 0", "cach = 1"]
 )

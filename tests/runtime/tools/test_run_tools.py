@@ -16,6 +16,7 @@ from understudy import (
     run_tools,
     tool,
 )
+from understudy.messages.errors import UnhandledMessageError
 from understudy.testing import assert_quiet
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +59,12 @@ class Shop:
         self.sold.append(what)
         return len(self.sold)
 
+    @tool
+    @staticmethod
+    def open_at(day: str) -> str:
+        """When it opens."""
+        return f"{day}: 9"
+
     def price(self, what: str) -> str:
         return f"{what}: {len(what)}"
 
@@ -86,17 +93,19 @@ def test_methods_partials_and_structs(runtime: Runtime) -> None:
             call("sell", what="cup"),
             call("price", what="tea"),
             call("greet", name="Bob"),
+            call("open_at", day="Monday"),
             call("settle", city={"name": "Ulm", "people": 5}, more=2),
         ],
-        [shop.sell, shop.price, loud, settle],
+        [shop.sell, shop.price, shop.open_at, loud, settle],
         runtime=runtime,
     )
-    assert [r.error for r in results] == [None] * 5
+    assert [r.error for r in results] == [None] * 6
     assert {r.value for r in results[:2]} == {1, 2}
     assert results[2].content == "tea: 3"
     assert results[3].content == "long hello, Bob"
-    assert results[4].value == City("Ulm", 7)
-    assert results[4].content == '{"name":"Ulm","people":7}'
+    assert results[4].content == "Monday: 9"
+    assert results[5].value == City("Ulm", 7)
+    assert results[5].content == '{"name":"Ulm","people":7}'
 
 
 def test_a_tool_is_still_its_function() -> None:
@@ -216,7 +225,13 @@ def test_failures_are_data(runtime: Runtime) -> None:
     async def cancelled() -> None:
         raise asyncio.CancelledError
 
-    tools = [told, broken, leaving, out_of_memory, cancelled]
+    def exhausted() -> None:
+        raise StopIteration("empty")
+
+    async def misdirected() -> None:
+        raise UnhandledMessageError("nobody")
+
+    tools = [told, broken, leaving, out_of_memory, cancelled, exhausted, misdirected]
     results = run_tools([call(each.__name__) for each in tools], tools, runtime=runtime)
     assert [r.error for r in results] == [
         "No city of that name.",
@@ -224,6 +239,8 @@ def test_failures_are_data(runtime: Runtime) -> None:
         "SystemExit: 3",
         "MemoryError",
         "CancelledError",
+        "StopIteration: empty",
+        "UnhandledMessageError: nobody",
     ]
     assert [r.content for r in results] == [r.error for r in results]
     assert_quiet(runtime)
