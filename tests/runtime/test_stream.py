@@ -31,6 +31,8 @@ from understudy.testing.provider_server import Truncate
 if TYPE_CHECKING:
     from tests.conftest import Gate
 
+    from understudy.messages.control import ActorNode
+
 pytestmark = pytest.mark.anyio
 
 
@@ -271,3 +273,51 @@ def test_a_stream_that_the_provider_breaks_off_is_a_failure() -> None:
         with pytest.raises(StreamBrokenError) as caught:
             _ = stream.result
     assert str(caught.value.partial).startswith("one")
+
+
+async def test_streams_that_are_left_leave_nothing() -> None:
+    """After the first chunk: no run, no task, no thread and no socket is left of any of them."""
+    async with ProviderServer(lambda _: "word " * 1000, tokens_per_second=200.0) as server:
+        agent = Agent("openai-compatible:m", base_url=server.base_url)
+        async with Runtime() as rt:
+            async with agent.astream("?") as stream:  # makes what is made once
+                await anext(aiter(stream))
+            await server.auntil(lambda s: s.connections.open == 0)
+            before = {thread.ident for thread in threading.enumerate()}
+
+            async def look() -> None:
+                async with agent.astream("?") as stream:
+                    async for chunk in stream:
+                        if chunk.delta:
+                            return
+
+            await asyncio.gather(*(look() for _ in range(40)))
+            await server.auntil(lambda s: s.connections.open == 0)
+            assert all(request.outcome == "disconnected" for request in server.requests)
+            assert {thread.ident for thread in threading.enumerate()} == before
+            assert not rt._open_runs
+            assert not rt.crew.streams._register
+            assert [node.path for node in _busy(rt)] == []
+        assert_quiet(rt)
+
+
+def _busy(rt: Runtime) -> "list[ActorNode]":
+    """The actors that have a message in hand or work in the background."""
+    found, nodes = [], [rt.tree()]
+    while nodes:
+        node = nodes.pop()
+        nodes += node.children
+        if node.current is not None or node.background:
+            found.append(node)
+    return found
+
+
+async def test_leaving_cancels_before_anything_else_can_happen(gate: "Gate") -> None:
+    """When the block is left the run has been cancelled: there is no time in which it goes on."""
+    async with Runtime() as rt:
+        async with rt.stream(Agent(FakeModel(gate)), "?") as stream:
+            await gate.auntil(waiting=1)
+        assert stream._run.status == "cancelled"
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert gate.cancelled == 1
