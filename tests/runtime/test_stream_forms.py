@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from understudy import (
+    Actor,
     Agent,
     ConfigError,
     Message,
@@ -21,11 +22,9 @@ from understudy import (
     StreamEnd,
     StreamFailed,
     TextDelta,
-    Workflow,
     WouldDeadlockError,
     collect_stream,
     sse_events,
-    step,
     stream_to_queue,
 )
 from understudy.testing import FakeModel, SimRuntime, assert_quiet
@@ -330,17 +329,24 @@ def test_time_is_the_runtimes(runtime: Runtime) -> None:
     assert SimRuntime(1).run(main) == [(0.0, "a"), (0.17, " b c d"), (0.25, " e f")]
 
 
-def test_reading_in_a_blocking_step_takes_no_thread_for_good() -> None:
-    """A function on a thread may read a stream whose run needs that thread: it is compensated."""
-    inner = Workflow.sequential("inner", step("say", lambda _: "from a thread"))
+class Answers(Actor):
+    def on_receive(self, message: str) -> str:
+        return f"{message} from a thread"
 
-    async def model(messages: tuple[Message, ...]) -> str:
-        return str((await inner.arun("x")).output)
 
-    def nested(_: object) -> str:
-        with Agent(FakeModel(model)).stream("?") as stream:
+class Reads(Actor):
+    def on_receive(self, agent: Agent) -> str:
+        with agent.stream("?") as stream:
             return stream.collect()
 
+
+def test_a_handler_that_reads_a_stream_lends_its_thread() -> None:
+    """Where its run needs the one thread that the handler holds, there is a spare one."""
     with Runtime(threads=1) as rt:
-        flow = Workflow.parallel("outer", step("a", nested), timeout=30)
-        assert rt.run(flow, "x").output == {"a": "from a thread"}
+        answers, reads = rt.spawn(Answers), rt.spawn(Reads)
+
+        async def model(messages: tuple[Message, ...]) -> str:
+            return str(await answers.request("words"))
+
+        assert reads.ask(Agent(FakeModel(model)), timeout=20) == "words from a thread"
+    assert_quiet(rt)

@@ -13,7 +13,13 @@ from understudy.messages.chunks import (
     TextDelta,
     ThoughtDelta,
 )
-from understudy.messages.errors import ConfigError, RunCancelledError, ServerError, StreamError
+from understudy.messages.errors import (
+    ConfigError,
+    DeadlineExceededError,
+    RunCancelledError,
+    ServerError,
+    StreamError,
+)
 from understudy.messages.streams import Retain, StreamOptions
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +114,16 @@ async def test_a_full_buffer_holds_its_producer_up(size: int) -> None:
     assert stream.stats.peak == size
 
 
+def test_a_thread_that_gave_up_waiting_waits_no_more() -> None:
+    """After its time it may come back, and meanwhile it does not count as a reader that waits."""
+    stream, owner = buffer()
+    with pytest.raises(DeadlineExceededError):
+        owner.next_batch(0.001)
+    assert not owner.asleep
+    stream.offer("a")
+    assert text(owner.next_batch(0.001)) == "a"
+
+
 async def test_several_producers_wait_for_one_reader() -> None:
     """Steps of a workflow share a buffer: all of those that wait go on, none is forgotten."""
     stream, owner = buffer(1)
@@ -180,12 +196,13 @@ async def test_the_end_is_delivered_whether_there_is_room_or_not() -> None:
     """Error and end go behind what waits, once; after them nothing is taken."""
     stream, owner = buffer(1)
     stream.offer("a")
-    waiting = asyncio.ensure_future(stream.room())
+    waiting = [asyncio.ensure_future(stream.room()) for _ in range(3)]
     await turns()
     stream.close(ServerError("down"))
     stream.close(ServerError("again"))
-    with pytest.raises(RunCancelledError):
-        await waiting
+    for each in waiting:
+        with pytest.raises(RunCancelledError):
+            await asyncio.wait_for(each, 10)
     for offer in (stream.offer, stream.think):
         with pytest.raises(RunCancelledError):
             offer("c")
