@@ -172,6 +172,8 @@ class ModelActor(Actor):
             if isinstance(error, UnderstudyError):
                 error.attempts, error.retryable = call.attempts, False
                 error.usage = call.wasted
+            if isinstance(error, ModelError) and error.provider is None:  # a limiter's
+                error.provider, error.model = self._provider.name, call.asked.model
             call.deferred.set_exception(error)
             return
         self._tell_retried(call, error, delay)

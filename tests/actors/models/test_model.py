@@ -228,6 +228,7 @@ def test_a_long_wait_is_told_and_kept() -> None:
         assert (error.attempts, error.retry_after) == (1, 600.0)
         again = await stage.fails(timeout=30)
         assert "the deadline 30.0 s" in again.message
+        assert (again.provider, again.model) == ("acme", "m"), "who was not even called"
         assert stage.provider.calls == 1
 
     play([RateLimitError("later", status=429, retry_after=600.0)], main)
