@@ -16,8 +16,12 @@ from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.system import ActorSystem, Guardian
 from understudy.actors.limiters.limiter import LimiterActor
+from understudy.messages.control import Overflow
 from understudy.messages.errors import ConfigError
 from understudy.messages.limits import AskStats, Limit, LimiterStats
+
+_MAILBOX = MailboxOptions(overflow=Overflow.WAIT)
+"""Who finds it full waits: only the limiter itself, which answers at once, says who is too many."""
 
 
 class LimiterDirectory:
@@ -88,9 +92,7 @@ class LimiterDirectory:
             )
             raise ConfigError(msg)
         if ref is None or not ref.is_alive():
-            spec = child(LimiterActor, f"agent {name}", limit).options(
-                mailbox=MailboxOptions(capacity=2 * limit.queue)
-            )
+            spec = child(LimiterActor, f"agent {name}", limit).options(mailbox=_MAILBOX)
             ref = self._system.spawn(spec, parent=self._branch).get()
             self._agents[name] = (limit, ref)
         return ref
@@ -114,9 +116,7 @@ class LimiterDirectory:
         ref = self._made.get((pattern, account))
         if ref is None or not ref.is_alive():
             limit = self._limits.get(pattern, Limit())
-            spec = child(LimiterActor, _label(pattern, account), limit).options(
-                mailbox=MailboxOptions(capacity=2 * limit.queue)
-            )
+            spec = child(LimiterActor, _label(pattern, account), limit).options(mailbox=_MAILBOX)
             ref = self._system.spawn(spec, parent=self._branch).get()
             self._made[pattern, account] = ref
         return ref

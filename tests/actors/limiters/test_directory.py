@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from understudy import Limit, Runtime
-from understudy.messages.errors import ConfigError
+from understudy.messages.errors import ConfigError, OverloadedError
 from understudy.messages.limits import Acquire, AskStats, Permit
 from understudy.testing import SimRuntime
 
@@ -76,3 +76,19 @@ def test_a_limiter_that_has_ended_is_made_anew() -> None:
         assert second.is_alive()
 
     SimRuntime(1).run(main)
+
+
+def test_a_crowd_at_one_instant_is_told_by_the_limiter_who_is_too_many() -> None:
+    """However small its queue: its mailbox refuses nobody, so each error names the limit."""
+
+    async def main(rt: Runtime) -> None:
+        limiter = rt.crew.limiters.of("fake", "", remote=False)("fake")
+        assert limiter is not None
+        crowd = [limiter.request(Acquire(ticket=f"t{i}")) for i in range(3_000)]
+        await asyncio.sleep(1)
+        refused = [type(reply.outcome().error) for reply in crowd if reply.done]
+        assert refused.count(OverloadedError) == 2_998
+        for reply in crowd:
+            reply.cancel()
+
+    SimRuntime(1, limits={"fake:*": Limit(max_concurrent=1, queue=1)}).run(main)
