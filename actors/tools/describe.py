@@ -114,6 +114,10 @@ def check(spec: ToolSpec) -> None:
             f"{told}: effects='at_most_once' with retries={spec.retries} contradict each other; "
             "leave out one of them"
         )
+    try:
+        msgspec.json.encode(spec.parameters)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{told}: parameters= is no JSON Schema: {error}") from error
     if not isinstance(spec.function, FunctionRef):
         _check_isolation(spec, spec.function, told)
 

@@ -24,6 +24,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import msgspec
+
 from understudy.actors.kernel.options import ChildSpec
 from understudy.actors.kernel.run_context import RunContext
 from understudy.actors.kernel.system import ActorSystem
@@ -44,11 +46,9 @@ KEPT = 512
 """Tables that are kept for the next run."""
 
 _OPTIONS = tuple(
-    field
-    for field in ToolSpec.__struct_fields__
-    if field not in ("name", "function", "parameters", "description")
+    field for field in ToolSpec.__struct_fields__ if field not in ("function", "parameters")
 )
-"""What of a spec decides how it is called, and can be hashed."""
+"""What of a spec can be hashed as it is."""
 
 Started = Callable[[ToolCall], Awaitable[None]]
 Finished = Callable[[ToolResult], Awaitable[None]]
@@ -255,16 +255,16 @@ class ToolDirectory:
         return error is None or isinstance(error, self._passing)
 
     def _station(self, spec: ToolSpec) -> Station:
-        """What is kept about a tool, found again by its name, function and bounds."""
-        key: Any = (
-            spec.name,
-            spec.function,
+        """What is kept about a tool, found again by all that it says."""
+        said = (
+            msgspec.json.encode(spec.parameters, order="deterministic"),
             *(getattr(spec, field) for field in _OPTIONS),
         )
+        key: Any = (spec.function, *said)
         try:
             station = self._stations.get(key)
         except TypeError:  # a function that cannot be hashed: it is known by itself
-            key = (spec.name, id(spec.function), *key[2:])
+            key = (id(spec.function), *said)
             station = self._stations.get(key)
         if station is None:
             station = self._stations[key] = Station(self._system, spec, self._defaults)

@@ -75,6 +75,12 @@ def test_functions_that_make_no_tool() -> None:
     assert tool(name="nothing")(lambda: None).name == "nothing"
 
 
+def test_parameters_that_are_no_json() -> None:
+    """Of a spec that somebody writes by hand."""
+    with pytest.raises(ConfigError, match="tool 'look': parameters= is no JSON Schema"):
+        Toolset.of(ToolSpec(name="look", parameters={"x": object()}, function=look))
+
+
 def test_a_process_tool_can_be_decorated_where_it_is_defined() -> None:
     """The module does not hold it yet at that moment; that is no mistake."""
     look.__module__, before = "tests_that_are_not_there", look.__module__

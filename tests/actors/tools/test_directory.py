@@ -9,6 +9,7 @@ from understudy.actors.processes.worker import ProcessWorker
 from understudy.actors.rules.breaker import BreakerPolicy
 from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.directory import ToolDirectory
+from understudy.messages.tools import ToolSpec
 from understudy.testing import ManualClock, assert_quiet
 
 pytestmark = pytest.mark.anyio
@@ -66,6 +67,24 @@ async def test_tables_are_made_once_for_the_same_tools(rt: Runtime) -> None:
     for _ in range(600):
         directory.table((tool(name="x")(lambda: None),))
         assert directory.table((one, two)) is first  # what is used is kept
+
+
+async def test_a_tool_says_what_it_says(rt: Runtime) -> None:
+    """Two that are made of one function differ in words, and each agent gets its own."""
+
+    async def look(what: str) -> str:
+        return what
+
+    directory = make(rt)
+    first = directory.table((tool(description="Look here.")(look),))
+    second = directory.table((tool(description="Look there.")(look),))
+    narrow = {"type": "object", "properties": {"what": {"enum": ["sun"]}}}
+    third = directory.table((ToolSpec(name="look", parameters=narrow, function=look),))
+    told = [table.declarations[0] for table in (first, second, third)]
+    assert [each.description for each in told] == ["Look here.", "Look there.", ""]
+    assert told[2].parameters == narrow
+    same = directory.table((tool(description="Look here.")(look),))
+    assert same.stations["look"] is first.stations["look"]
 
 
 async def test_two_tools_of_one_name_and_what_is_no_tool(rt: Runtime) -> None:
