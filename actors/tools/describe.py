@@ -101,14 +101,7 @@ def check(spec: ToolSpec) -> None:
         if value not in choices:
             known = ", ".join(filter(None, choices))
             raise ConfigError(f"{told}: {field}={value!r}; one of {known}")
-    if spec.timeout is not None and not spec.timeout > 0:
-        raise ConfigError(f"{told}: timeout={spec.timeout}; more than 0 seconds are needed")
-    if spec.retries is not None and spec.retries < 0:
-        raise ConfigError(f"{told}: retries={spec.retries}; 0 or more")
-    if spec.max_concurrent is not None and spec.max_concurrent < 1:
-        raise ConfigError(f"{told}: max_concurrent={spec.max_concurrent}; at least 1 is needed")
-    if spec.rate_limit is not None and not spec.rate_limit > 0:
-        raise ConfigError(f"{told}: rate_limit={spec.rate_limit}; more than 0 calls a second")
+    _check_bounds(spec, told)
     if spec.effects == "at_most_once" and spec.retries:
         raise ConfigError(
             f"{told}: effects='at_most_once' with retries={spec.retries} contradict each other; "
@@ -120,6 +113,17 @@ def check(spec: ToolSpec) -> None:
         raise ConfigError(f"{told}: parameters= is no JSON Schema: {error}") from error
     if not isinstance(spec.function, FunctionRef):
         _check_isolation(spec, spec.function, told)
+
+
+def _check_bounds(spec: ToolSpec, told: str) -> None:
+    if spec.timeout is not None and not spec.timeout > 0:
+        raise ConfigError(f"{told}: timeout={spec.timeout}; more than 0 seconds are needed")
+    if spec.retries is not None and spec.retries < 0:
+        raise ConfigError(f"{told}: retries={spec.retries}; 0 or more")
+    if spec.max_concurrent is not None and spec.max_concurrent < 1:
+        raise ConfigError(f"{told}: max_concurrent={spec.max_concurrent}; at least 1 is needed")
+    if spec.rate_limit is not None and not spec.rate_limit > 0:
+        raise ConfigError(f"{told}: rate_limit={spec.rate_limit}; more than 0 calls a second")
 
 
 def _check_isolation(spec: ToolSpec, function: Function, told: str) -> None:
