@@ -40,6 +40,7 @@ CHATS: dict[str, dict[str, Any]] = {
     "/api/chat": {"messages": SAID},
 }
 """The shortest request of each protocol."""
+USAGE = {"include_usage": True}
 
 
 class Client:
@@ -253,8 +254,12 @@ def test_one_text_for_every_request(talk: Any, path: str, *, stream: bool) -> No
     first = client.send(path, stream=stream)
     assert client.send(path, stream=stream) == first
     assert b"same" in first[1]
-    assert b"other" in client.send(path, stream=stream, model="other")[1] or path == "/v1/messages"
+    assert b"other" in client.send(path, stream=stream, model="other")[1]
     assert client.send(path, stream=not stream) != first
+    bound = {"max_tokens": 1, "max_output_tokens": 1, "options": {"num_predict": 1}}
+    assert b"same" not in client.send(path, stream=stream, **bound)[1]
+    longer = {"messages": [{"role": "user", "content": "x " * 77}], "input": "x " * 77}
+    assert b"77" in client.send(path, stream=stream, stream_options=USAGE, **longer)[1]
 
 
 def test_a_long_stream_is_whole(talk: Any) -> None:
