@@ -4,13 +4,15 @@ A task for each coroutine in the background costs two turns of the loop, which i
 answer of an actor costs that works in the background (see `LoopDispatcher`). To its dispatcher an
 errand looks like an actor with one message in hand: it is taken from the same queue, its first step
 is taken by hand, and it is awaited by a runner only if it suspends. What it carries and how it ends
-is as for any background work.
+is as for any background work. A handler that has set context variables is the exception: its work
+gets a task, with a copy of that context.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +47,12 @@ class Errand(Background):
 
     def begin(self, work: Work) -> None:
         """Have it done soon; any thread."""
+        if len(copy_context()) > 1:
+            super().begin(work)
+            return
         self._work = work
-        loop: Any = self.system.dispatchers["loop"]  # Any: one that runs errands
-        loop.run_errand(self)
+        loop: Any = self.system.dispatchers["loop"]  # Any: it takes an errand for a cell
+        loop.schedule(self)
 
     @property
     def path(self) -> str:
@@ -98,9 +103,11 @@ class Errand(Background):
     # -- ending it -------------------------------------------------------------------------------
 
     def _cancel(self) -> None:
-        self._cancelled = True
         if self.runner is not None:
+            self._cancelled = True
             self.runner.cancel(self._env)
+        else:
+            super()._cancel()
 
     def _error(self) -> RunCancelledError:
         return RunCancelledError(f"cancelled in {self.path}")

@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 HASTY = 32
 """Answers in a row that may be had without a turn of the loop."""
-_ANSWERED: Reply[None] = Reply()
-_ANSWERED.set(None)
-NESTED = 8
-"""Background work that is begun inside of background work without a turn of the loop."""
 IDLE_RUNNERS = 64
 """Parked runners that are kept; more than that end."""
 
@@ -70,23 +66,28 @@ class LoopDispatcher:
         self.kept = IDLE_RUNNERS
         self.cell: Cell | None = None  # whose handler is on the loop at this moment
         self._signalled = False
+        self._hurrying = False
         self._context = Context()
+        self._signal_context = Context()
         self._hasty = 0
         self._hasty_until = 0.0
-        self._errands = 0
 
     def schedule(self, cell: Cell) -> None:
         """See `Dispatcher.schedule`: at most one callback on the loop, or one signal to it."""
         self.ready.append(cell)
-        if get_ident() == self.thread:
-            if not self.awake:
-                self.rouse()
-        elif not self._signalled:
-            self._signalled = True
-            try:
-                self.loop.call_soon_threadsafe(self._signal)
-            except RuntimeError:
-                cell.system.loop_lost()
+        if self._signalled:
+            return
+        if get_ident() != self.thread:
+            signal: Callable[..., object] = self.loop.call_soon_threadsafe
+        elif self.awake or self._hurrying:
+            return
+        else:
+            signal = self.loop.call_soon
+        self._signalled = True
+        try:
+            signal(self._signal, context=self._signal_context)
+        except RuntimeError:
+            cell.system.loop_lost()
 
     def hasten(self, reply: Reply[Any]) -> None:
         """Somebody is about to wait for `reply` on the loop: handle what is ready and sync now.
@@ -107,7 +108,27 @@ class LoopDispatcher:
             self._hurry(reply)
 
     def _hurry(self, reply: Reply[Any] | None) -> None:
-        """Serve what is ready until `reply` is there; without one, for a slice of time."""
+        """Serve what is ready until `reply` is there; without one, for a slice of time.
+
+        Handlers that ask come here again. Only the outermost sees to it that what is left is not
+        forgotten.
+        """
+        if self._hurrying:
+            self._serve_until(reply)
+            return
+        self._hurrying = True
+        try:
+            self._serve_until(reply)
+        finally:
+            self._hurrying = False
+            if self.ready and not (self.awake or self._signalled):
+                if reply is None:
+                    self.rouse()
+                else:  # a runner that stays parked can be lent
+                    self._signalled = True
+                    self.loop.call_soon(self._signal, context=self._signal_context)
+
+    def _serve_until(self, reply: Reply[Any] | None) -> None:
         ready = self.ready
         while ready and (self.now() < self._hasty_until if reply is None else not reply._state):
             cell = ready[0]
@@ -175,28 +196,6 @@ class LoopDispatcher:
             if self.now() >= until if reply is None else reply._state:
                 return False
 
-    def run_errand(self, errand: Any) -> None:  # Any: an Errand, which passes for a Cell
-        """Begin background work: here and now where a runner is free to go on with it.
-
-        The actor that has begun it is in hand, so what comes of work that ends at once is the next
-        message of the same slice: no turn of the loop, and no way through the ready queue.
-        """
-        if get_ident() != self.thread or not self.idle or self._errands >= NESTED:
-            self.schedule(errand)
-            if get_ident() == self.thread and len(self.runners) < NESTED:
-                self._spare()
-            return
-        outer = self.cell
-        self._errands += 1
-        self.ready.appendleft(errand)
-        try:
-            self._lend(_ANSWERED)  # this one, and nothing that is ready behind it
-        finally:
-            self._errands -= 1
-            self.cell = outer
-        if self.ready and not self.awake:
-            self.rouse()
-
     def _parked(self) -> Runner | None:
         """Take a parked runner, past those that somebody has cancelled in this very turn."""
         while self.idle:
@@ -257,10 +256,8 @@ class LoopDispatcher:
                 runner.task.cancel()
 
     def _signal(self) -> None:
-        """Another thread has made an actor ready: serve it here, which saves a turn of the loop."""
+        """An actor was made ready: serve it here, which saves a turn of the loop."""
         self._signalled = False
         if self.ready and not self.awake:
             self._hasty_until = self.now() + SECONDS
             self._hurry(None)
-            if self.ready and not self.awake:
-                self.rouse()

@@ -47,8 +47,6 @@ class SimDispatcher(LoopDispatcher):
         rng: draws.
     """
 
-    runs_errands = False  # who is next is drawn among actors
-
     def __init__(self, loop: SimLoop, thread: int, rng: Random) -> None:
         super().__init__(loop, thread, self._work)
         self.ready = Drawn(rng)  # type: ignore[assignment] # what runners use of a deque
