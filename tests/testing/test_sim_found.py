@@ -13,7 +13,6 @@ from understudy.messages.errors import (
     ActorDeadError,
     ActorRestartedError,
     DeadlineExceededError,
-    RunCancelledError,
 )
 from understudy.runtime.runtime import Runtime
 from understudy.runtime.supervisor import WhichChildren
@@ -61,24 +60,6 @@ def test_a_tripped_pool_recovers() -> None:
 
     for seed in range(5):
         assert SimRuntime(seed, limit=600.0).run(main) == "closed"
-
-
-def test_a_stopping_pool_ends_when_its_last_job_is_withdrawn() -> None:
-    """Jobs that expired or were cancelled in the queue do not keep a pool from its end."""
-
-    async def main(rt: Runtime) -> None:
-        pool = await rt.apool("pool", Worker, size=1)
-        pool.pause()
-        jobs = [pool.submit(1.0, timeout=2.0), pool.submit(1.0, timeout=INFINITE)]
-        ended = pool.ref.stop()
-        await asyncio.sleep(3.0)
-        jobs[1].cancel()
-        await ended
-        kinds = [type(await _outcome(job)) for job in jobs]
-        assert issubclass(kinds[0], DeadlineExceededError)
-        assert issubclass(kinds[1], RunCancelledError)
-
-    SimRuntime(1).run(main)
 
 
 def test_surplus_workers_do_not_block_a_smaller_pool() -> None:
