@@ -108,7 +108,8 @@ if TYPE_CHECKING:
     from understudy.runtime.runs import Run
     from understudy.runtime.runtime import Runtime
     from understudy.runtime.stream import Stream
-    from understudy.runtime.tool import Toolset, arun_tools, run_tools, tool
+    from understudy.runtime.tool import arun_tools, run_tools, tool
+    from understudy.runtime.toolset import Toolset
     from understudy.runtime.workflow import Workflow, step
 
 __version__ = "0.1.0"
@@ -324,7 +325,8 @@ _HOMES = {
     "runtime.runs": ["Run"],
     "runtime.runtime": ["Runtime"],
     "runtime.stream": ["Stream"],
-    "runtime.tool": ["Toolset", "arun_tools", "run_tools", "tool"],
+    "runtime.tool": ["arun_tools", "run_tools", "tool"],
+    "runtime.toolset": ["Toolset"],
     "runtime.workflow": ["Workflow", "step"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
