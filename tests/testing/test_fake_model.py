@@ -157,3 +157,25 @@ def test_what_was_said_before_a_failure_is_streamed(runtime: Runtime) -> None:
         with pytest.raises(ServerError, match="down") as caught:
             _ = stream.result
     assert caught.value.partial == "half an answer"
+
+
+async def test_a_generator_is_closed_with_its_stream() -> None:
+    """What a model function holds is let go of at once, and empty tokens are no deltas."""
+    closed = asyncio.Event()
+
+    async def tokens(messages: tuple[Message, ...]) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield ""
+                yield "word "
+        finally:
+            closed.set()
+
+    async with Runtime() as rt:
+        async with rt.stream(Agent(FakeModel(tokens)), "?", flush_interval=0) as stream:
+            async for chunk in stream:
+                if isinstance(chunk, TextDelta):
+                    assert chunk.delta == "word "
+                if chunk.index == 20:
+                    break
+        await asyncio.wait_for(closed.wait(), 10)

@@ -136,11 +136,12 @@ class FakeModel:
         if self._pace is None and not isinstance(said, AsyncIterable):
             await _pour_at_once(cast("str | Iterable[str]", said), text, sink)
         else:
-            offer, keep = sink.offer, text.add
-            async for token in self._paced(cast("str | Tokens", said)):
-                keep(token)
-                if not offer(token):
-                    await sink.room()
+            tokens = self._paced(cast("str | Tokens", said))
+            try:
+                await _pour_as_it_comes(tokens, text, sink)
+            finally:
+                if isinstance(tokens, AsyncGenerator):
+                    await tokens.aclose()
         return self._completion(request, text.text, (), tokens=text.tokens)
 
     async def aclose(self) -> None:
@@ -246,6 +247,14 @@ async def _pour_at_once(said: str | Iterable[str], text: Kept, sink: Sink) -> No
         await asyncio.sleep(0)
     if error is not None:
         raise error
+
+
+async def _pour_as_it_comes(tokens: AsyncIterable[str], text: Kept, sink: Sink) -> None:
+    offer, keep = sink.offer, text.add
+    async for token in tokens:
+        keep(token)
+        if token and not offer(token):
+            await sink.room()
 
 
 async def _tokens(said: str | Tokens) -> AsyncGenerator[str, None]:
