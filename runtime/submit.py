@@ -107,6 +107,15 @@ class Submitter(ABC):
             overrides: fields of the spec, for this run alone.
         """
         self._check_open()
+        if isinstance(target, AgentSpec) and tenant is None and session is None:  # the hot path
+            return self._submit_agent(
+                with_changes(target, overrides),
+                prompt,
+                history=history,
+                timeout=timeout,
+                budget=budget,
+                resume=resume,
+            )
         return self._submit(
             target,
             prompt,

@@ -111,20 +111,22 @@ class Progress:
         pending: Pending | None = None,
     ) -> Result[Any]:  # Any: the output's type
         """The result as it stands; text (and output) are that of the last answer unless given."""
-        last, served, origin = self.last, self.served, self.origin
+        last, served, origin, message = self.last, self.served, self.origin, self.message
         if text is None:
             text = "" if last is None else last.message.content
-        sink = self.message.sink
+        sink = message.sink
         return Result(
             output=text if output is msgspec.UNSET else output,
             text=text,
-            messages=(*self._kept(), *self.added),
+            messages=(*message.history, *self.added)
+            if message.resume is None
+            else (*self._kept(), *self.added),
             new_messages=self.added,
             usage=self.usage or _NOTHING,
             duration=self.now() - self.begin,
             time_to_first_token=None if sink is None else sink.first_at,
             finish_reason="stop" if last is None else last.finish_reason,
-            model=_model(last, served),
+            model=last.model if last is not None else "" if served is None else served.model,
             provider="" if served is None else served.provider,
             attempts=self.attempts,
             run_id=origin.run_id or "",
@@ -190,12 +192,6 @@ class Progress:
         said = sum(len(each.content) for each in self.added if isinstance(each, AssistantMessage))
         text: str = sink.text
         return text[said:]
-
-
-def _model(last: Completion | None, served: ServedModel | None) -> str:
-    if last is not None:
-        return last.model
-    return "" if served is None else served.model
 
 
 _NOTHING = Usage()

@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from understudy import Agent, Price, Runtime
 from understudy.messages.agents import AgentSpec
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef
 from understudy.messages.workflows import WorkflowSpec
 from understudy.runtime.config.load import load_config
 from understudy.runtime.config.schema import AgentConfig, Config, LlmConfig, RuntimeConfig
+from understudy.testing import FakeModel
 
 DIGEST = """\
 [llm]
@@ -338,3 +340,38 @@ def test_functions_are_imported_when_the_file_is_loaded(
     assert "ModuleNotFoundError: No module named 'no_such_module_here'" in problem
     assert load_config(DIGEST, {}).workflows["digest"].steps[0].function == "os.path:basename"
     assert os.path.basename("a/b") == "b"  # noqa: PTH119
+
+
+def test_prices_of_a_file_are_reckoned_with() -> None:
+    """`[prices]` prices what runs in that runtime; code wins over the file, the file over ours."""
+    text = """
+        [prices."fake:*"]
+        input = 1
+        output = 2.5
+        [prices."openai:gpt-5-mini"]
+        input = 9.0
+        output = 9.0
+        cached = 0.5
+    """
+    config = load_config(text, {})
+    assert config.prices["fake:*"] == Price(input=1.0, output=2.5)
+    fake = FakeModel.echo()
+    with Runtime(config=config) as rt:
+        cost = rt.run(Agent(fake), "q").cost
+        assert cost is not None
+        assert cost > 0
+        assert rt.crew.price_of("openai", "gpt-5-mini") == Price(input=9, output=9, cached=0.5)
+    with Runtime(config=config, prices={"fake:fake": Price(input=0, output=0)}) as rt:
+        assert rt.run(Agent(fake), "q").cost == 0
+
+
+def test_mistakes_in_prices_are_named() -> None:
+    """A missing number, one below nothing, a key that does not exist."""
+    text = '[prices."a:b"]\ninput = -1\n[prices."c:d"]\ninput = 1\noutput = 1\noutptu = 2\n'
+    with pytest.raises(ConfigError) as caught:
+        load_config(text, {})
+    problems = "\n".join(caught.value.problems)
+    assert [word in problems for word in ("input", "output", "outptu")] == [True] * 3
+    unnamed = load_config("[prices.gpt]\ninput = 1\noutput = 1\n", {})
+    with pytest.raises(ConfigError, match="provider:model"), Runtime(config=unnamed):
+        pass
