@@ -166,6 +166,9 @@ class Actor(PykkaActor):
     ) -> None:
         """Run a coroutine beside the handlers; `then(outcome)` comes back as a message to oneself.
 
+        Work that does not wait for anything has ended when this returns: `then` is called before.
+        Where `then` gives None, nothing comes back.
+
         It carries deadline, cancellation and trace of the message in hand, or of the message whose
         answer is deferred as `of`, and ends with this life.
         """

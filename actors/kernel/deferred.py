@@ -123,6 +123,8 @@ class Background:
             failure = error
             cell.post_system(lambda: cell.fail_with(failure))
             return
+        if message is None:
+            return
         cell.post(Envelope(message, env.deadline, env.origin, env.scope, None, cell, Lane.ANSWER))
 
 

@@ -57,15 +57,16 @@ class Call(msgspec.Struct):
     attempts: int = 0
     wasted: Usage | None = None
     """What attempts have used that failed."""
+    retries: int | None = None
+    """Further attempts, where the caller says how many."""
+    beginning: bool = False
+    """Its attempt is being begun: what has ended then needs no message to say so."""
 
     @property
     def asked(self) -> Complete | Embed:
         """What it asks, streamed or not."""
         request = self.request
         return request.request if isinstance(request, CompleteStream) else request
-
-    retries: int | None = None
-    """Further attempts, where the caller says how many."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -126,8 +127,17 @@ class ModelActor(Actor):
 
     def _begin(self, call: Call) -> None:
         call.attempts += 1
-        then = partial(Answered, call)
+        call.beginning = True
+        then = partial(self._ended, call)
         self.background(self._attempt(call), then=then, of=call.deferred)
+        call.beginning = False
+
+    def _ended(self, call: Call, outcome: Outcome) -> Answered | None:
+        """What comes back of an attempt; one that ends as it begins is answered in its handler."""
+        if call.beginning:
+            self._came_back(call, outcome)
+            return None
+        return Answered(call, outcome)
 
     async def _attempt(self, call: Call) -> Completion | Embeddings:
         if not self._permits.needed(call.asked):
