@@ -85,9 +85,10 @@ class Signature:
             )
             self.parameters = _schema(self._kind, self._names, defaults)
         except (TypeError, ValueError, NameError, RecursionError) as error:
+            why = " ".join(str(error).split())
             raise ConfigError(
-                f"tool {name!r}: its parameters have no JSON schema: {error}; use plain types, "
-                "msgspec.Struct, dataclasses, TypedDict"
+                f"tool {name!r}: its parameters have no JSON schema: {why}; "
+                "use plain types, msgspec.Struct, dataclasses, TypedDict"
             ) from error
 
     def bind(self, arguments: Any, context: RunContext | None) -> dict[str, Any]:  # Any: JSON
@@ -200,7 +201,7 @@ def _hint_of(parameter: inspect.Parameter, hints: Mapping[str, Any], name: str) 
             f"tool {name!r}: the parameter {parameter.name!r} has no type hint, so the model "
             f"cannot be told what to give; write {parameter.name}: str, or what it is"
         )
-    return hint
+    return Any if hint is object else hint
 
 
 def _hints(inner: Any, name: str) -> dict[str, Any]:  # Any: see innermost

@@ -23,7 +23,7 @@ MAX_NAMED = 20
 class ToolTable:
     """See the module's docstring; made by `ToolDirectory.table`."""
 
-    __slots__ = ("_declarations", "_loaded", "stations")
+    __slots__ = ("_declarations", "_unloaded", "stations")
 
     def __init__(self, specs: Iterable[ToolSpec], station: Callable[[ToolSpec], Station]) -> None:
         self.stations: dict[str, Station] = {}
@@ -33,16 +33,15 @@ class ToolTable:
                     f"two tools are named {spec.name!r}; rename one with tool(name='...')"
                 )
             self.stations[spec.name] = station(spec)
-        self._loaded = -1
-        self._declarations: tuple[ToolDeclaration, ...] = ()
+        self._declarations = tuple(map(_declaration, self.stations.values()))
+        self._unloaded = [each for each in self.stations.values() if not each.loaded]
 
     @property
     def declarations(self) -> tuple[ToolDeclaration, ...]:
         """What the model is told; of a lazy tool it is more once that is loaded."""
-        loaded = sum(station.loaded for station in self.stations.values())
-        if loaded != self._loaded:
+        if any(each.loaded for each in self._unloaded):
             self._declarations = tuple(map(_declaration, self.stations.values()))
-            self._loaded = loaded
+            self._unloaded = [each for each in self._unloaded if not each.loaded]
         return self._declarations
 
     def needs_approval(self, name: str) -> bool:

@@ -99,6 +99,19 @@ def test_arguments_that_are_no_object(sent: Any) -> None:
         Signature(weather, "weather").bind(sent, None)
 
 
+def test_object_and_any_take_anything() -> None:
+    """A hint that says nothing is a hint."""
+
+    def keep(one: object, other: Any = None) -> None: ...
+
+    signature = Signature(keep, "keep")
+    assert signature.parameters["properties"] == {"one": {}, "other": {}}
+    assert signature.convert({"one": [1], "other": {"a": None}}) == {
+        "one": [1],
+        "other": {"a": None},
+    }
+
+
 def test_arguments_that_nest_without_end() -> None:
     """Too deep to walk is an answer too, not a crash."""
 
