@@ -176,6 +176,18 @@ def test_actors_are_reused(runtime: Runtime) -> None:
     assert tree.count("(ThreadToolActor)") == 1
 
 
+def test_threads_do_not_accumulate() -> None:
+    """Blocking tools share the threads there are, and none of them is the loop's."""
+
+    def where() -> str:
+        return threading.current_thread().name
+
+    with Runtime(name="few", threads=2) as rt:
+        calls = [call("where", str(n)) for n in range(50)]
+        names = {r.value for r in run_tools(calls, [where], runtime=rt, max_concurrent=20)}
+        assert names <= {"understudy-few-tools-1", "understudy-few-tools-2"}
+
+
 def test_a_plain_function_that_returns_something_to_await(runtime: Runtime) -> None:
     """On a thread nobody can await it, and the remedy is told; inline it is awaited."""
 
