@@ -167,7 +167,11 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
     def stream(
         self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
     ) -> Stream[T_co]:
-        """Start a run whose text is read while it is made; `buffer_size=` bounds what waits."""
+        """Start a run whose text is read while it is made; see `Stream`.
+
+        Beside what all verbs take: `buffer=`, `buffer_size=`, `flush_interval=`, `text_only=`,
+        `retain=`; see `StreamOptions`.
+        """
         rt = current_runtime(runtime)
         rt.check_blocking(
             "reading this stream here would stop the loop that fills it: "

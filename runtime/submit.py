@@ -220,7 +220,11 @@ class Submitter(ABC):
             overrides=overrides,
             sink=made,
         )
-        return Stream(run, made, system, streams)
+        try:
+            return Stream(run, made, system, streams)
+        except BaseException:
+            run.cancel()  # nobody will ever read it
+            raise
 
     def check_blocking(self, msg: str) -> None:
         """Raise `WouldDeadlockError` on the thread of this runtime's loop."""

@@ -52,6 +52,12 @@ class LiveStream(msgspec.Struct):
     since: float
 
 
+class Register(dict[str, LiveStream]):
+    """The open streams by the id of their run, and whether somebody looks after them."""
+
+    looked_after = False
+
+
 class Look(msgspec.Struct, frozen=True):
     """It is time to look for idle streams (from the actor to itself)."""
 
@@ -67,10 +73,13 @@ class EmitterActor(Actor):
     blocking = False
     expects = (ConfigError,)
 
-    def __init__(self, register: dict[str, LiveStream], timeout: float) -> None:
+    def __init__(self, register: Register, timeout: float) -> None:
         self._register = register
         self._timeout = timeout
-        self._looking = False
+        register.looked_after = False  # the timer of an earlier life has ended with it
+        for run_id in register:
+            self.ref.tell(StreamOpened(run_id=run_id))
+            break
 
     def on_receive(
         self, message: StreamOpened | Look | Subscribe | CancelStream | ListStreams
@@ -80,7 +89,7 @@ class EmitterActor(Actor):
             case StreamOpened():
                 self._keep_looking()
             case Look():
-                self._looking = False
+                self._register.looked_after = False
                 for live in list(self._register.values()):
                     self._look(live)
                 self._keep_looking()
@@ -117,8 +126,8 @@ class EmitterActor(Actor):
 
     def _keep_looking(self) -> None:
         live = any(not each.buffer.closed for each in list(self._register.values()))
-        if live and not self._looking:
-            self._looking = True
+        if live and not self._register.looked_after:
+            self._register.looked_after = True
             self.timer(Look(), after=self._timeout / LOOKS)
 
     def _look(self, live: LiveStream) -> None:
@@ -146,7 +155,7 @@ class Streams:
 
     def __init__(self, system: ActorSystem, timeout: float) -> None:
         self._system = system
-        self._register: dict[str, LiveStream] = {}
+        self._register = Register()
         self._lock = allocate_lock()
         self._emitter: Ref[EmitterActor] | None = None
         self._timeout = timeout
@@ -166,9 +175,8 @@ class Streams:
     def open(self, run_id: str, buffer: StreamBuffer, cancel: Callable[[], object]) -> None:
         """A stream has begun."""
         now = self._system.now()
-        first = not self._register
         self._register[run_id] = LiveStream(run_id, buffer, cancel, 0, now)
-        if first or self._emitter is None:
+        if not self._register.looked_after:
             self.emitter.tell(StreamOpened(run_id=run_id))
 
     def close(self, run_id: str) -> None:

@@ -141,12 +141,35 @@ async def test_a_reader_that_lags_is_an_event() -> None:
 
 
 async def test_the_register_survives_the_actor() -> None:
-    """After a restart the open streams are still known."""
-    async with Runtime() as rt:
+    """After a restart the open streams are still known, and still looked after."""
+    clock = ManualClock()
+    async with Runtime(clock=clock) as rt:
         emitter = rt.crew.streams.emitter
-        async with rt.stream(Agent(FakeModel(endless)), "?") as stream:
-            await emitter.restart()
-            assert list(await emitter.request(ListStreams())) == [stream.run_id]
+        stream = rt.stream(Agent(FakeModel(endless)), "?")
+        await settle(rt)
+        await emitter.restart()
+        assert list(await emitter.request(ListStreams())) == [stream.run_id]
+        for _ in range(6):
+            clock.advance(75)
+            await settle(rt)
+        assert isinstance(stream._buffer.error, StreamError)
+
+
+async def test_a_stream_is_looked_after_that_opens_beside_an_old_one() -> None:
+    """One that has ended and is still held does not keep the watch from beginning again."""
+    clock = ManualClock()
+    async with Runtime(clock=clock) as rt:
+        old = rt.stream(Agent(FakeModel(["done"])), "?")
+        await old
+        for _ in range(3):
+            clock.advance(75)
+            await settle(rt)
+        new = rt.stream(Agent(FakeModel(endless)), "?")
+        for _ in range(6):
+            clock.advance(75)
+            await settle(rt)
+        assert isinstance(new._buffer.error, StreamError)
+        assert old.result.output == "done"
 
 
 async def test_the_end_of_the_runtime_is_the_end_of_its_streams() -> None:
