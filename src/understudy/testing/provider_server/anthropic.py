@@ -90,9 +90,10 @@ class AnthropicDialect(Dialect):
 
     def pieces(self, reply: Reply) -> Iterator[bytes]:
         """See `Dialect.pieces`: the beginning travels with the first."""
+        content: list[object] = []
         message = {
             **_head(reply),
-            "content": [],
+            "content": content,
             "stop_reason": None,
             "stop_sequence": None,
             "usage": {"input_tokens": reply.input_tokens, "output_tokens": 1},

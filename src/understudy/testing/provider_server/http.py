@@ -42,6 +42,7 @@ class Host(Protocol):
 
     def received(self, connection: ServerConnection, head: bytes, body: bytes) -> RecordedRequest:
         """A request has come whole."""
+        ...
 
     def handle(
         self, request: RecordedRequest, connection: ServerConnection

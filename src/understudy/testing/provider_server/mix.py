@@ -7,6 +7,7 @@ import itertools
 import random
 from bisect import bisect
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from understudy.messages.errors import ConfigError
 from understudy.testing.provider_server.faults import NAMED, Fault
@@ -25,9 +26,12 @@ class FaultMix:
     """
 
     def __init__(
-        self, rates: Mapping[str, float] | Iterable[tuple[Fault, float]], *, seed: int = 0
+        self, rates: dict[str, float] | Iterable[tuple[Fault, float]], *, seed: int = 0
     ) -> None:
-        pairs = list(_named(rates)) if isinstance(rates, Mapping) else list(rates)
+        named = cast("dict[str, float]", rates) if isinstance(rates, dict) else None
+        pairs = list(
+            cast("Iterable[tuple[Fault, float]]", rates) if named is None else _named(named)
+        )
         for fault, rate in pairs:
             if not 0 <= rate <= 1:
                 raise ConfigError(f"the rate of {fault} is {rate}: give a share from 0 to 1")

@@ -70,7 +70,8 @@ class ResponsesDialect(OpenAIErrors):
         begin = events.event("response.created", response=_begun(reply))
         place = {"output_index": 0, "item_id": f"msg_{reply.number}"}
         if reply.turn.pieces or not reply.turn.calls:
-            item = {**_message(reply), "status": "in_progress", "content": []}
+            content: list[object] = []
+            item = {**_message(reply), "status": "in_progress", "content": content}
             begin += events.event("response.output_item.added", output_index=0, item=item)
         for piece in reply.turn.pieces:
             delta = events.event(

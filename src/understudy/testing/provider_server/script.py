@@ -77,7 +77,7 @@ class Script:
         self.fixed = answers if isinstance(answers, str) else None
         self._function = answers if callable(answers) else None
         self._list: deque[Answer] | None = None
-        if isinstance(answers, Sequence) and not isinstance(answers, str):
+        if answers is not None and not isinstance(answers, str) and not callable(answers):
             self._list = deque(answers)
         self._size = len(self._list) if self._list is not None else 0
         self._mix = faults if isinstance(faults, FaultMix) else None
@@ -152,9 +152,7 @@ def fault_of(error: BaseException | type[BaseException]) -> Fault:
 
 
 def _played(answer: Answer) -> PlainAnswer | Fault:
-    if isinstance(answer, BaseException) or (
-        isinstance(answer, type) and issubclass(answer, BaseException)
-    ):
+    if isinstance(answer, (BaseException, type)):
         return fault_of(answer)
     return answer
 
