@@ -77,7 +77,7 @@ def _again(message: RunStep) -> RunStep | None:
     """A step whose worker was lost: only what may happen twice is begun again."""
     idempotent = message.effects in ("none", "idempotent")
     if message.effects is None and isinstance(message.target, AgentSpec):
-        idempotent = True  # an agent without tools changes nothing
+        idempotent = not message.target.tools  # an agent without tools changes nothing
     if not idempotent or message.attempt >= MAX_ATTEMPTS:
         return None
     return msgspec.structs.replace(message, attempt=message.attempt + 1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.actor import Actor
 from understudy.messages.agents import AgentSpec
+from understudy.messages.chat import Usage
 from understudy.messages.errors import RunCancelledError, WorkflowError
 from understudy.messages.workflows import RunStep, StepDone
 from understudy.runtime.run_context import context_parameter, takes_value
@@ -51,7 +52,13 @@ class LoopWorker(Actor):
                 output = await output
             return StepDone(path=message.path, output=output, attempts=message.attempt)
         except Exception as error:  # noqa: BLE001 - it is the step's outcome
-            return StepDone(path=message.path, error=error, attempts=message.attempt)
+            used = getattr(error, "usage", None)
+            return StepDone(
+                path=message.path,
+                error=error,
+                usage=used if isinstance(used, Usage) else Usage(),
+                attempts=message.attempt,
+            )
 
 
 class ThreadWorker(Actor):

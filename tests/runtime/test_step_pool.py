@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from understudy import ActorDeadError, Agent, Runtime, Workflow, WorkflowError, step
+from understudy.messages.tools import Effects
+from understudy.messages.workflows import RunStep
+from understudy.runtime.step_pools import _again as again
 from understudy.testing import FakeModel, assert_quiet
 
 if TYPE_CHECKING:
@@ -232,3 +235,19 @@ def test_runs_that_begin_themselves_for_ever_are_stopped(runtime: Runtime) -> No
     flows.append(Workflow.sequential("loop", step("a", again)))
     with pytest.raises(WorkflowError, match=r"'loop': a step's function began a run.*8 deep"):
         flows[0].run("x", runtime=runtime)
+
+
+def test_only_agents_without_tools_are_begun_again_by_themselves() -> None:
+    """What a tool did outside is not done twice because a worker was lost."""
+
+    def buy(what: str) -> str:
+        """Buy something."""
+        return what
+
+    def step_of(agent: Agent, effects: Effects | None = None) -> RunStep:
+        return RunStep(path="s", target=agent, value="x", effects=effects)
+
+    plain, buyer = Agent(FakeModel.echo()), Agent(FakeModel.echo(), tools=[buy])
+    assert again(step_of(plain)) is not None
+    assert again(step_of(buyer)) is None
+    assert again(step_of(buyer, "idempotent")) is not None

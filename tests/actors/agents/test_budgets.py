@@ -187,6 +187,17 @@ async def test_a_workflow_spends_one_budget_in_all_its_steps() -> None:
     assert budget.spent.calls == 2
 
 
+async def test_a_step_that_fails_has_its_usage_in_the_record() -> None:
+    """What was spent on nothing was spent too."""
+    agent = Agent(FakeModel(lambda _: [call("nothing")]), tools=[nothing], max_turns=2)
+    flow = Workflow.sequential("f", step("s", agent))
+    async with Runtime() as rt:
+        with pytest.raises(Exception, match="max_turns") as caught:
+            await rt.arun(flow, "q" * 400)
+    record = caught.value.partial.steps["s"]  # type: ignore[attr-defined]
+    assert record.usage.input_tokens > 200
+
+
 async def test_functions_that_begin_runs_spend_the_budget_around() -> None:
     """A tool that runs an agent by itself is no way out."""
     inner = FakeModel.echo()

@@ -19,6 +19,7 @@ from understudy import (
     ToolError,
     ToolMessage,
     TurnsExceededError,
+    Usage,
     UserMessage,
     tool,
 )
@@ -139,6 +140,19 @@ def test_a_model_that_loops_for_ever_ends_after_max_turns(runtime: Runtime) -> N
     assert isinstance(partial.messages[-1], ToolMessage)
     assert caught.value.usage == partial.usage
     assert caught.value.run_id == partial.run_id
+
+
+def test_broken_arguments_are_asked_for_again(runtime: Runtime) -> None:
+    """A call that cannot be read is the model's mistake: it is asked once more, and both count."""
+    used = Usage(input_tokens=1000, output_tokens=50)
+    broken = ResponseError("no JSON object", retryable=True, retry_after=0.001, usage=used)
+    fake = FakeModel([broken, call("population", city="abc"), "3"])
+    result = runtime.run(Agent(fake, tools=[population]), "q")
+    assert (result.output, result.attempts, len(result.tool_calls)) == ("3", 3, 1)
+    assert result.usage.input_tokens > 1000
+    with pytest.raises(ResponseError, match="no JSON object") as caught:
+        runtime.run(Agent(FakeModel([broken]), tools=[population], retries=0), "q")
+    assert caught.value.usage == used
 
 
 def test_an_empty_answer_is_an_empty_output(runtime: Runtime) -> None:
