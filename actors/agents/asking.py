@@ -152,7 +152,7 @@ class Asking:
         run, spec = self._run, self._run.message.spec
         model, self._rest = self._rest[0], self._rest[1:]
         before = run.served
-        served = self._models.find(_of(spec, model, before))
+        served = self._models.find(spec_for(spec, model, before))
         run.served = served
         if run.origin.accounts:
             check_priced(run, served)
@@ -198,7 +198,7 @@ def _with_system(spec: AgentSpec, messages: tuple[Message, ...]) -> tuple[Messag
     return (SystemMessage(content=spec.instructions), *messages)
 
 
-def _of(spec: AgentSpec, model: Any, before: ServedModel | None) -> AgentSpec:
+def spec_for(spec: AgentSpec, model: Any, before: ServedModel | None) -> AgentSpec:
     """The agent with another model; its address and key are for its own provider alone."""
     provider = model.partition(":")[0] if isinstance(model, str) else None
     if before is not None and provider == before.provider:

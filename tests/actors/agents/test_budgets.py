@@ -214,6 +214,20 @@ async def test_functions_that_begin_runs_spend_the_budget_around() -> None:
     assert budget.spent.calls == 3
 
 
+async def test_a_budget_that_is_handed_on_is_charged_once() -> None:
+    """The run inside is charged to the run around already."""
+    budget = Budget(calls=100)
+
+    async def ask(q: str) -> str:
+        """Ask."""
+        return str((await Agent(FakeModel.echo()).arun(q, budget=budget)).output)
+
+    async with Runtime() as rt:
+        outer = FakeModel([call("ask", q="hello"), "done"])
+        await rt.arun(Agent(outer, tools=[ask]), "q", budget=budget)
+    assert budget.spent.calls == 3
+
+
 def test_mistakes_are_named() -> None:
     """Nothing given, nothing to spend, something that is no Budget, a price that is none."""
     with pytest.raises(ConfigError, match="at least one"):

@@ -11,6 +11,9 @@ from understudy import (
     Runtime,
     ServerError,
 )
+from understudy.actors.agents.asking import spec_for
+from understudy.actors.models.directory import Served
+from understudy.messages.agents import AgentSpec
 from understudy.testing import FakeModel, call
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +88,13 @@ async def test_a_stream_that_has_begun_is_not_begun_again() -> None:
         with pytest.raises(ServerError):
             _ = stream.result
     assert (text, second.requests) == ("half", [])
+
+
+def test_address_and_key_stay_with_their_provider() -> None:
+    """Another provider never gets them; another model of the same one does."""
+    spec = AgentSpec("openai:a", base_url="http://here", api_key="env:MINE")
+    before = Served(None, "a", "openai")  # type: ignore[arg-type]  # nobody is asked
+    other = spec_for(spec, "anthropic:b", before)
+    assert (other.model, other.base_url, other.api_key) == ("anthropic:b", None, None)
+    same = spec_for(spec, "openai:b", before)
+    assert (same.model, same.base_url, same.api_key) == ("openai:b", "http://here", "env:MINE")
