@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from understudy.messages.agents import AgentSpec, RunAgent
+from understudy.messages.agents import AgentSpec, AgentTool, RunAgent
 from understudy.messages.errors import CodecError, ConfigError
 from understudy.messages.functions import FunctionRef, function_path, load_function
+from understudy.messages.hooks import Hooks
 from understudy.messages.secrets import Secret
 from understudy.messages.tools import ToolsetSpec, ToolSpec
 from understudy.messages.types import TypeRef, load_type, type_ref
@@ -100,12 +101,31 @@ def _loaded(
     load: Callable[[str], Callable[..., Any]],  # Any: functions take what they like
     where: str,
 ) -> A:
+    if spec.hooks is not None:
+        spec = msgspec.structs.replace(spec, hooks=_loaded_hooks(spec, spec.hooks, load, where))
     if not isinstance(spec.output, (FunctionRef, TypeRef)):
         return spec
     try:
         return msgspec.structs.replace(spec, output=load_type(spec.output, load))
     except ConfigError as error:
         raise ConfigError(f"{where}{_name(spec)}, output=: {error.message}") from error
+
+
+def _loaded_hooks(
+    spec: AgentSpec,
+    hooks: Hooks,
+    load: Callable[[str], Callable[..., Any]],  # Any: functions take what they like
+    where: str,
+) -> Hooks:
+    found = {}
+    for field in hooks.__struct_fields__:
+        hook = getattr(hooks, field)
+        try:
+            found[field] = load(hook.path) if isinstance(hook, FunctionRef) else hook
+        except ConfigError as error:
+            message = f"{where}{_name(spec)}, Hooks({field}=): {error.message}"
+            raise ConfigError(message) from error
+    return Hooks(**found)
 
 
 def _refuse_target(target: object, where: str) -> None:
@@ -153,11 +173,35 @@ def _refuse_agent(spec: AgentSpec, where: str) -> None:
             raise ConfigError(
                 f"{where}{name} has an output= that stays here: {error.message}"
             ) from error
+    for model in spec.fallback:
+        if not isinstance(model, str):
+            raise ConfigError(
+                f"{where}{name} has an object of type {type(model).__name__} in its fallback=; "
+                "only 'provider:model' can be encoded"
+            )
+    _refuse_functions(spec, f"{where}{name}")
     if isinstance(spec.api_key, Secret):
         raise CodecError(
             f"{where}{name} has a Secret as its api_key, which is never encoded; "
             "pass 'env:NAME' and let the receiver read it"
         )
+
+
+def _refuse_functions(spec: AgentSpec, name: str) -> None:
+    """Its tools and hooks, where another process could not find them."""
+    hooks = spec.hooks
+    given = [] if hooks is None else [(f, getattr(hooks, f)) for f in hooks.__struct_fields__]
+    given += [("tools", each) for each in spec.tools if not isinstance(each, msgspec.Struct)]
+    for field, function in given:
+        if function is None or isinstance(function, FunctionRef):
+            continue
+        try:
+            function_path(function)
+        except ConfigError as error:
+            raise ConfigError(f"{name}, {field}=: {error.message}") from error
+    for tool in spec.tools:
+        if isinstance(tool, AgentTool):
+            _refuse_agent(tool.agent, f"{name}, tool {tool.name!r}: ")
 
 
 def _name(spec: AgentSpec) -> str:

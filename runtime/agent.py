@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 import msgspec
 
 from understudy.messages.agents import AgentSpec, AgentTool, Model, Result
+from understudy.messages.budgets import Budget
 from understudy.messages.errors import ConfigError
+from understudy.messages.hooks import Hooks
 from understudy.runtime.current import current_runtime
 from understudy.runtime.fan_out import OnFailure, fan_out
 from understudy.runtime.options import with_changes
@@ -91,6 +93,7 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
                 raise ConfigError(f"Agent({name}={value}): more than 0 {unit} are needed")
         if self.retries is not None and self.retries < 0:
             raise ConfigError(f"Agent(retries={self.retries}): 0 or more")
+        _check_kinds(self)
         for name in ("tools", "fallback"):
             value = getattr(self, name)
             if type(value) is not tuple:
@@ -318,6 +321,14 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
             max_concurrent=max_concurrent,
             options=options,
         )
+
+
+def _check_kinds(agent: AgentSpec) -> None:
+    """What users pass who run no type checker."""
+    for name, kind in (("hooks", Hooks), ("budget", Budget)):
+        value = getattr(agent, name)
+        if value is not None and not isinstance(value, kind):
+            raise ConfigError(f"Agent({name}={value!r}): give a {kind.__name__}(...)")
 
 
 def _as_tuple(name: str, value: object) -> tuple[Any, ...]:  # Any: tools, or models

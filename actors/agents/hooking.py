@@ -31,7 +31,9 @@ async def hooked(hooks: Hooks | None, name: str, *given: Any) -> Any:
     if hook is None:
         return None
     if isinstance(hook, FunctionRef):
-        msg = f"the hook {name} is still a path ({hook.path}); load it before the agent runs"
+        msg = (
+            f"the hook {name} is still a path ({hook.path}): pass the spec to load_functions first"
+        )
         raise ConfigError(msg)
     try:
         value = hook(*given)

@@ -21,6 +21,7 @@ from understudy import (
 )
 from understudy.messages.agents import AgentSpec
 from understudy.messages.codec import decode, encode
+from understudy.messages.specs import load_functions
 from understudy.testing import FakeModel, call
 
 
@@ -175,3 +176,34 @@ def test_hooks_encode_by_their_path(runtime: Runtime) -> None:
     changed = msgspec.structs.replace(found, model=FakeModel(["x"]))
     with pytest.raises(ConfigError, match="before_model is still a path"):
         runtime.run(changed, "q")
+    assert runtime.run(load_functions(changed), "q").output == "x"
+
+
+def test_what_stays_here_is_named_when_it_shall_leave() -> None:
+    """A hook, a tool, a fallback of this process alone: the error says which agent has it."""
+
+    def local(request: Complete) -> None:
+        del request
+
+    inner = Agent("openai:gpt-5", name="inner", tools=[local])
+    for agent, problem in (
+        (Agent("openai:gpt-5", name="a", hooks=Hooks(before_model=local)), "'a', before_model="),
+        (Agent("openai:gpt-5", name="a", tools=[local]), "'a', tools="),
+        (Agent("openai:gpt-5", name="a", tools=[inner.as_tool()]), "'a', tool 'inner': agent"),
+        (Agent("openai:gpt-5", name="a", fallback=[FakeModel(["x"])]), "in its fallback="),
+    ):
+        with pytest.raises(ConfigError, match=problem):
+            encode(agent)
+
+
+def test_something_else_than_hooks_or_a_budget_is_refused() -> None:
+    """Where it is given, not where it would be called."""
+    wrong: Any = print
+    with pytest.raises(ConfigError, match=r"give a Hooks\("):
+        Agent("openai:gpt-5", hooks=wrong)
+    with pytest.raises(ConfigError, match=r"give a Budget\("):
+        Agent("openai:gpt-5", budget=wrong)
+    with pytest.raises(ConfigError, match="write a list"):
+        Agent("openai:gpt-5", tools=wrong)
+    with pytest.raises(ConfigError, match="write a list"):
+        Agent("openai:gpt-5", fallback="openai:gpt-5-mini")
