@@ -156,6 +156,7 @@ class RunAgent(msgspec.Struct, frozen=True, kw_only=True):
         resume: what was decided about a run that waited for approval; goes on with it.
         context: what the run shares with its tools (a `RunContext`), or None.
         sink: where chunks go while the run lasts, or None.
+        outer: the run of the agent that calls this one as a tool, or None.
     """
 
     spec: AgentSpec
@@ -164,6 +165,7 @@ class RunAgent(msgspec.Struct, frozen=True, kw_only=True):
     resume: Resume | None = None
     context: Any = None  # Any: a RunContext, which is defined above us; never encoded
     sink: Any = None  # Any: a stream's producer side; never encoded
+    outer: Any = None  # Any: a run's progress; never encoded
 
 
 class ToolRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -137,6 +137,7 @@ class Crew:
         context: Any = None,  # Any: a RunContext
         timeout: float | None = None,
         sink: Any = None,  # Any: a StreamBuffer
+        outer: Any = None,  # Any: the run that calls it as a tool
     ) -> Reply[Result[Any]]:  # Any: the output's type
         """Start a run of an agent.
 
@@ -144,7 +145,13 @@ class Crew:
             OverloadedError: too many are under way.
         """
         message = RunAgent(
-            spec=spec, prompt=prompt, history=history, resume=resume, context=context, sink=sink
+            spec=spec,
+            prompt=prompt,
+            history=history,
+            resume=resume,
+            context=context,
+            sink=sink,
+            outer=outer,
         )
         seconds = timeout if timeout is not None else spec.timeout
         hand = in_hand.get()
@@ -159,10 +166,13 @@ class Crew:
             in_hand.reset(token)
 
     def run_nested(
-        self, spec: AgentSpec, prompt: str
+        self,
+        spec: AgentSpec,
+        prompt: str,
+        outer: Any,  # Any: the run that calls it
     ) -> Awaitable[Result[Any]]:  # Any: the output's type
-        """Run an agent for the message in hand."""
-        return self.run_agent(spec, prompt, origin=self.origin())
+        """Run an agent for the message in hand, called by the run `outer`."""
+        return self.run_agent(spec, prompt, origin=self.origin(), outer=outer)
 
     def limiter_of(
         self, spec: AgentSpec, around: tuple[str, ...]

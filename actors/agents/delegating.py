@@ -88,7 +88,9 @@ class Delegates:
         run = self._run
         begin = run.now()
         try:
-            given: Result[Any] = await self._company.run_nested(tool.agent, prompt)  # Any: output's
+            given: Result[Any] = await self._company.run_nested(
+                tool.agent, prompt, run
+            )  # Any: output's
         except (RunCancelledError, RuntimeStoppedError, ConfigError):
             raise
         except UnderstudyError as error:

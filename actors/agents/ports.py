@@ -153,5 +153,10 @@ class Company(Protocol):
             ConfigError: another agent of this name has other bounds.
         """
 
-    def run_nested(self, spec: AgentSpec, prompt: str) -> Awaitable[Any]:  # Any: a Result
-        """Run an agent for the message in hand."""
+    def run_nested(
+        self,
+        spec: AgentSpec,
+        prompt: str,
+        outer: Any,  # Any: a Progress
+    ) -> Awaitable[Any]:  # Any: a Result
+        """Run an agent for the message in hand, called by the run `outer`."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from understudy.actors.agents.ports import ServedModel
 from understudy.actors.rules.tokens import estimate_tokens
@@ -39,6 +40,7 @@ class Progress:
         "asking",
         "attempts",
         "begin",
+        "blamed",
         "cost",
         "last",
         "message",
@@ -70,6 +72,8 @@ class Progress:
         self.asking: Complete | None = None
         """The model call that is under way."""
         self.last: Completion | None = None
+        self.blamed: UnderstudyError | None = None
+        """The error that the run has ended with."""
 
     # -- counting ----------------------------------------------------------------------------------
 
@@ -89,6 +93,20 @@ class Progress:
             self.usage = usage if self.usage is None else self.usage + usage
         self.cost = None if self.cost is None or cost is None else self.cost + cost
         self.attempts += attempts
+
+    def add_late(self, usage: Usage | None, cost: float | None, attempts: int) -> None:
+        """An agent that it had called was ended with it, and had used this: its error says so."""
+        error = self.blamed
+        if error is None:
+            return
+        self.include(usage, cost, attempts)
+        error.usage = self.usage
+        if isinstance(error.partial, Result):
+            error.partial = replace(
+                error.partial, usage=self.total, cost=self.cost, attempts=self.attempts
+            )
+        if self.message.outer is not None:
+            self.message.outer.add_late(usage, cost, attempts)
 
     # -- what it has -------------------------------------------------------------------------------
 
@@ -147,6 +165,7 @@ class Progress:
         """Let an error say what the run had and used, unless it does already."""
         if not isinstance(error, UnderstudyError):
             return
+        self.blamed = error
         self.cut_off()
         error.usage = self.usage if self.usage is not None else error.usage
         error.run_id = error.run_id or self.origin.run_id

@@ -92,6 +92,8 @@ class Troupe:
             run = None if actor is None else actor.run
             if run is not None and run.message is message:
                 run.blame(reply.outcome().error)
+                if message.outer is not None:
+                    message.outer.add_late(run.usage, run.cost, run.attempts)
         if reply.work == WITHDRAWN:  # cancelled before it began: the actor never saw it
             self._release(ref)
 

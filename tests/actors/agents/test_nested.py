@@ -72,6 +72,35 @@ async def test_cancelling_reaches_the_innermost_call(gate: "Gate") -> None:
             await run
 
 
+async def test_a_cancelled_run_counts_what_the_agents_in_it_had_used(gate: "Gate") -> None:
+    """Two levels down a call is cut off behind a whole one: both are in the outermost error."""
+
+    async def answer(messages: tuple[Any, ...]) -> Any:
+        if not any(isinstance(message, ToolMessage) for message in messages):
+            return [call("nothing")]
+        return await gate()
+
+    @tool
+    async def nothing() -> str:
+        """Nothing."""
+        return "nothing"
+
+    inner = Agent(FakeModel(answer), tools=[nothing], name="inner")
+    middle = Agent(FakeModel([call("inner", prompt="y" * 800)]), tools=[inner.as_tool()], name="m")
+    outer = Agent(FakeModel([call("m", prompt="x")]), tools=[middle.as_tool()])
+    async with Runtime() as rt:
+        run = rt.submit(outer, "q")
+        await gate.auntil(waiting=1)
+        run.cancel()
+        with pytest.raises(RunCancelledError) as caught:
+            await run
+        await gate.auntil(cancelled=1)
+    error = caught.value
+    assert 400 < error.usage.input_tokens < 1200  # the inner prompt twice, and said once as a call
+    assert error.partial.attempts == 4
+    assert error.partial.usage == error.usage
+
+
 async def test_deadlines_reach_the_innermost_call(gate: "Gate") -> None:
     """The time of the run around is the time of the agents in it."""
     helper = Agent(FakeModel(gate), timeout=600).as_tool("helper")
