@@ -1,6 +1,6 @@
 """What models over the wire cost: agents beside the transport alone, of the same run.
 
-    python -m benchmarks.models [--quick] [--only requests|latency|connections|streams|cancel]
+    python -m benchmarks.models [--quick | --rounds N] [--only NAME]
 
 The server (`benchmarks.model_server`) runs in a process of its own, and so does each contender, in
 turns: `plain` on asyncio's loop with the required dependencies, `fast` on uvloop with llhttp (extra
@@ -179,7 +179,7 @@ def _cancel(given: argparse.Namespace) -> Iterator[Row]:
     with running(tokens=10_000, rate=50) as server:
         for kind in KINDS:
             spans = []
-            for _ in range(20 if given.quick else 60):
+            for _ in range(5 if given.quick else 20):
                 at = take_cancel(server, kind)
                 spans.append((server.counts()["lost_at"] - at) / 1_000)
             yield Row(
@@ -213,12 +213,13 @@ def main() -> int:
     """Print it all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each contender")
     parser.add_argument("--only", action="append", choices=MEASURES, help="of these")
     given = parser.parse_args()
-    given.rounds = 1 if given.quick else ROUNDS
-    given.stream_rounds = 1 if given.quick else 3
-    given.total = 4_000 if given.quick else 8_000
+    given.rounds = 1 if given.quick else given.rounds
+    given.stream_rounds = (given.rounds + 1) // 2
+    given.total = 2_000 if given.quick else 4_000
     given.tokens = 80
     met = True
     if not FAST:

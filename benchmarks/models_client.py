@@ -105,6 +105,16 @@ class Lags:
         }
 
 
+async def apart(read: Callable[[], Awaitable[None]], size: int) -> None:
+    """Begin within a second, evenly: streams that live at one time did not begin at one instant."""
+
+    async def later(number: int) -> None:
+        await asyncio.sleep(number / size)
+        await read()
+
+    await asyncio.gather(*(later(number) for number in range(size)))
+
+
 async def streams(kind: str, base: str, options: dict[str, int]) -> Found:
     """Through `agent.astream`, nothing joined."""
     async with Runtime(transport=cast("Any", kind)):  # Any: the name of a transport
@@ -116,7 +126,7 @@ async def streams(kind: str, base: str, options: dict[str, int]) -> Found:
                 async for text in stream.atext():
                     lags.saw(text)
 
-        await asyncio.gather(*(read() for _ in range(options["size"])))
+        await apart(read, options["size"])
         return lags.found()
 
 
@@ -134,7 +144,7 @@ async def raw_streams(kind: str, base: str, options: dict[str, int]) -> Found:
                 for cut in part.split(b'"content":"')[1:]:
                     lags.saw(cut.partition(b'"')[0].decode())
 
-        await asyncio.gather(*(read() for _ in range(options["size"])))
+        await apart(read, options["size"])
         return lags.found()
 
 

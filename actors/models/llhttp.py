@@ -61,6 +61,8 @@ class LlhttpConnection(asyncio.Protocol):
         self._head_size = 0
         self._status = 0  # of the answer whose head is complete
         self._over = True
+        self._sent = True
+        """The request in hand is written to its end."""
         self._keep = True
         self._failed: Exception | None = None
         self._eof = False
@@ -97,16 +99,17 @@ class LlhttpConnection(asyncio.Protocol):
         timeouts = request.extensions.get("timeout", {})
         self._headers = []
         self._status = self._head_size = self._unread = 0
-        self._over, self.untouched = False, True
+        self._over, self._sent, self.untouched = False, False, True
         stream = request.stream
         if isinstance(stream, httpx.ByteStream):
             body = request.content
             if len(body) <= _PIECE:
                 self._write(head + body)
+                self._sent = True
             else:
-                await self._write_all(head, body, timeouts.get("write"))
+                self._sent = await self._write_all(head, body, timeouts.get("write"))
         else:
-            await self._generate(head, request, timeouts.get("write"))
+            self._sent = await self._generate(head, request, timeouts.get("write"))
         while not self._status:
             self._check(_NOTHING)
             await self._wait(timeouts.get("read"), httpcore.ReadTimeout, "nothing received")
@@ -230,8 +233,8 @@ class LlhttpConnection(asyncio.Protocol):
         """The answer is whole; an interim one is forgotten."""
         if self._status:
             self._over = True
-            # A body that is still being sent when its answer is over must not meet the next one.
-            self._keep = self._parser.should_keep_alive() and not self._writing_paused
+            # Half a body that lies in between would swallow the next request.
+            self._keep = self._sent and self._parser.should_keep_alive()
         else:
             self._headers.clear()
 
@@ -255,26 +258,28 @@ class LlhttpConnection(asyncio.Protocol):
         if self._transport is not None and not self._lost:
             self._transport.write(data)
 
-    async def _write_all(self, head: bytes, body: bytes, timeout: float | None) -> None:
-        """Piece by piece, until all is gone or the peer has answered."""
+    async def _write_all(self, head: bytes, body: bytes, timeout: float | None) -> bool:
+        """Piece by piece, until all is gone (True) or the peer has answered."""
         self._write(head)
         for start in range(0, len(body), _PIECE):
             self._write(body[start : start + _PIECE])
             while self._writing_paused and not (self._status or self._lost or self._failed):
                 await self._wait(timeout, httpcore.WriteTimeout, "the peer took nothing")
             if self._status:
-                self._keep = False  # it has heard enough, and half a body lies in between
-                return
+                return False  # it has heard enough
+        return True
 
-    async def _generate(self, head: bytes, request: httpx.Request, timeout: float | None) -> None:
+    async def _generate(self, head: bytes, request: httpx.Request, timeout: float | None) -> bool:
         chunked = b"chunked" in request.headers.get("transfer-encoding", "").lower().encode()
         self._write(head)
         async for part in cast("httpx.AsyncByteStream", request.stream):
             if part:
                 framed = b"%x\r\n%b\r\n" % (len(part), part) if chunked else part
-                await self._write_all(b"", framed, timeout)
+                if not await self._write_all(b"", framed, timeout):
+                    return False
         if chunked:
             self._write(b"0\r\n\r\n")
+        return True
 
     async def _wait(
         self, timeout: float | None, late: type[httpcore.TimeoutException], told: str

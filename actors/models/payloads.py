@@ -68,7 +68,7 @@ class _Events:
         self._parser = SseParser(max_bytes)
 
     def feed(self, part: bytes) -> list[bytes]:
-        return [event.data for event in self._parser.feed(part) if event.data]
+        return [data for data in self._parser.payloads(part) if data]
 
     def close(self) -> list[bytes]:
         return [event.data for event in self._parser.close() if event.data]

@@ -228,6 +228,33 @@ async def test_a_body_that_is_generated(transport: LeasedTransport) -> None:
     assert await got == b"3\r\none\r\n4\r\n two\r\n0\r\n\r\n"
 
 
+async def test_half_a_body_ends_the_use_of_a_connection(transport: LeasedTransport) -> None:
+    """A server that answers early and then reads what is on its way waits for the rest: alone."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n")
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while await asyncio.wait_for(reader.read(2**20), 0.1):
+                pass
+        writer.write(b"no")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for _ in range(2):
+            request = httpx.Request("POST", url, content=b"x" * 64 * 1024 * 1024)
+            response = await transport.handle_async_request(request)
+            assert await response.aread() == b"no"
+        assert connections == 2
+
+
 async def test_refused_while_it_is_sent(make: Callable[..., LeasedTransport]) -> None:
     """A server that answers and reads no further is heard; half a body is not followed by more."""
     done = asyncio.Event()

@@ -120,3 +120,39 @@ def test_lines_alone() -> None:
     assert lines.feed(b"rest") == []
     assert lines.close() == [b"rest"]
     assert lines.close() == []
+
+
+PIECES = [
+    b"data: one\n\n",
+    b"data: \n\n",
+    b"data:two\n\n",
+    b"data:  spaced\n\n",
+    b"data: a\ndata: b\n\n",
+    b"data: x\n",
+    b"\n",
+    b": comment\n\n",
+    b"event: e\ndata: y\n\n",
+    b"event: e\n",
+    b"data: z\r\n\r\n",
+    b"data: w\r",
+    b"\n\n",
+    b"\xef\xbb\xbfdata: b\n\n",
+    b"da",
+    b"ta: split\n\n",
+    b"data: \ndata: q\n\n",
+]
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map(b"".join), max_size=6))
+def test_payloads_are_the_data_of_the_events(chunks: list[bytes]) -> None:
+    """The short way and the long one read the same, also in turns on one stream."""
+    short, long = SseParser(), SseParser()
+    for chunk in chunks:
+        assert short.payloads(chunk) == [event.data for event in long.feed(chunk)]
+    assert short.close() == long.close()
+
+
+def test_payloads_are_bounded_too() -> None:
+    """The short way keeps the bound of one event."""
+    with pytest.raises(EventTooLargeError):
+        SseParser(20).payloads(b"data: " + b"x" * 30 + b"\n\n")

@@ -323,12 +323,14 @@ async def test_a_large_body_goes_and_comes(transport: LeasedTransport) -> None:
 async def test_a_reader_that_stops_stops_the_server(transport: LeasedTransport) -> None:
     """Unread bytes do not gather here: reading halts, goes on when asked, and loses nothing."""
     sent = bytes(range(256)) * 64 * 1024
+    gone = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await take_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(sent))
         writer.write(sent)
         await writer.drain()
+        gone.set()
         await reader.read()
 
     async with raw(serve) as url:
@@ -339,6 +341,7 @@ async def test_a_reader_that_stops_stops_the_server(transport: LeasedTransport) 
         for _ in range(1000):
             await asyncio.sleep(0)
         assert connection.held_back
+        assert not gone.is_set()
         async with asyncio.timeout(10):
             assert await body_of(response) == sent
 
