@@ -1,9 +1,10 @@
 """Values that do not stand in the file: from the environment, and from code.
 
-`UNDERSTUDY_LLM__BASE_URL` sets `llm.base_url`; two underscores stand for the dot. Tables of agents
-and workflows are found by name (`UNDERSTUDY_AGENTS__WRITER__MODEL`), with every character that no
-variable can have written as an underscore; there must be such a table in the file. Text becomes
-what the field is, lists and tables are written as JSON.
+`UNDERSTUDY_LLM__BASE_URL` sets `llm.base_url`; two underscores stand for the dot, also between
+tables in tables (`UNDERSTUDY_TOOLS__CIRCUIT_BREAKER__WINDOW`). Tables of agents and workflows are
+found by name (`UNDERSTUDY_AGENTS__WRITER__MODEL`), with every character that no variable can have
+written as an underscore; there must be such a table in the file. Text becomes what the field is,
+lists and tables are written as JSON.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from understudy.runtime.config.read import (
     Values,
     convert_field,
     field_types,
+    table_of,
 )
 
 PREFIX = "UNDERSTUDY_"
@@ -60,7 +62,9 @@ def apply_code(
     for key, value in overrides.items():
         section, _, rest = key.partition(".")
         name, _, field = rest.rpartition(".")
-        path = (section, name, field) if name else (section, field)
+        path: tuple[str, ...] = (section, *rest.split("."))
+        if section in FAMILIES:  # a name may have dots itself
+            path = (section, name, field) if name else (section, field)
         try:
             _set(path, value, values, text=False)
         except ConfigError as error:
@@ -71,7 +75,7 @@ def apply_code(
 
 def _path(section: str, rest: str, values: dict[str, Values]) -> tuple[str, ...]:
     if section not in FAMILIES:
-        return (section, rest.lower())
+        return (section, *rest.lower().split("__"))
     name, _, field = rest.rpartition("__")
     for known in values[section]:
         if re.sub(r"[^A-Za-z0-9]", "_", known).upper() == name:
@@ -81,17 +85,28 @@ def _path(section: str, rest: str, values: dict[str, Values]) -> tuple[str, ...]
 
 def _set(path: tuple[str, ...], value: object, values: dict[str, Values], *, text: bool) -> None:
     section, *names, field = path
-    kind = SECTIONS.get(section) if not names else FAMILIES.get(section)
+    family = section in FAMILIES and bool(names)
+    kind = FAMILIES[section] if family else SECTIONS.get(section)
     if kind is None:
         raise ConfigError(f"unknown section {section!r}{suggestion(section, values)}")
+    table = values[section]
+    if family:
+        name = names.pop(0)
+        if name not in table:
+            raise ConfigError(f"there is no {name!r}{suggestion(name, table)}")
+        table = table[name]
+    for name in names:
+        inner = table_of(kind, name) if name in field_types(kind) else None
+        if inner is None:
+            tables = [known for known in field_types(kind) if table_of(kind, known) is not None]
+            raise ConfigError(f"unknown table {name!r}{suggestion(name, tables)}")
+        kind, table = inner, table.setdefault(name, {})
     known = [name for name in field_types(kind) if name != "steps"]
     if field not in known:
         raise ConfigError(f"unknown key {field!r}{suggestion(field, known)}")
-    table = values[section]
-    if names:
-        if names[0] not in table:
-            raise ConfigError(f"there is no {names[0]!r}{suggestion(names[0], table)}")
-        table = table[names[0]]
+    if (inner := table_of(kind, field)) is not None:
+        keys = ", ".join(field_types(inner))
+        raise ConfigError(f"{field!r} is a table; set its keys one by one: {keys}")
     table[field] = _converted(kind, field, value, text=text)
 
 

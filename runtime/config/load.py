@@ -23,7 +23,7 @@ from understudy.runtime.config.check import GraphCheck, check_graphs, check_refe
 from understudy.runtime.config.environment import apply_code, apply_environment
 from understudy.runtime.config.locate import Lines, locate
 from understudy.runtime.config.problems import Problems, config_error
-from understudy.runtime.config.read import SECTIONS, Values, read_document
+from understudy.runtime.config.read import SECTIONS, Values, build_table, read_document
 from understudy.runtime.config.schema import (
     Config,
     LlmConfig,
@@ -118,10 +118,10 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
         if table.get("output") is not None:
             table["output"] = FunctionRef(table["output"])
     return Config(
-        llm=LlmConfig(**values["llm"]),
-        runtime=RuntimeConfig(**values["runtime"]),
-        tools=ToolsConfig(**values["tools"]),
-        streaming=StreamingConfig(**values["streaming"]),
+        llm=build_table(LlmConfig, values["llm"]),
+        runtime=build_table(RuntimeConfig, values["runtime"]),
+        tools=build_table(ToolsConfig, values["tools"]),
+        streaming=build_table(StreamingConfig, values["streaming"]),
         limits={name: Limit(**limit) for name, limit in values["limits"].items()},
         prices={name: Price(**price) for name, price in values["prices"].items()},
         agents={name: AgentSpec(name=name, **agent) for name, agent in values["agents"].items()},

@@ -9,7 +9,8 @@ import math
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from functools import cache
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -31,6 +32,7 @@ from understudy.runtime.config.schema import (
     WorkflowConfig,
 )
 
+T = TypeVar("T", bound=msgspec.Struct)
 Values = dict[str, Any]  # Any: of whatever type the field of the same name has
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "llm": LlmConfig,
@@ -117,6 +119,29 @@ def field_types(kind: type[msgspec.Struct]) -> dict[str, Any]:  # Any: types, un
     return {field.name: field.type for field in msgspec.structs.fields(kind)}
 
 
+@cache
+def table_of(kind: type[msgspec.Struct], name: str) -> type[msgspec.Struct] | None:
+    """The struct of a field that is a table of its own (`[tools.circuit_breaker]`), if it is one.
+
+    A field of several kinds of table has no single set of keys and is read as a plain value.
+    """
+    expected = field_types(kind)[name]
+    options = get_args(expected) if get_origin(expected) in (Union, UnionType) else (expected,)
+    tables = [it for it in options if isinstance(it, type) and issubclass(it, msgspec.Struct)]
+    others = [it for it in options if it not in tables and it is not NoneType]
+    return tables[0] if len(tables) == 1 and not others else None
+
+
+def build_table(kind: type[T], values: Values) -> T:
+    """The struct of a table that was read, with the tables inside of it."""
+    fields = dict(values)
+    for name, value in values.items():
+        inner = table_of(kind, name)
+        if inner is not None and isinstance(value, dict):
+            fields[name] = build_table(inner, value)
+    return kind(**fields)
+
+
 def _read_table(
     kind: type[msgspec.Struct],
     table: object,
@@ -134,6 +159,8 @@ def _read_table(
             problems.at(here, f"unknown key {key!r}{suggestion(key, field_types(kind))}")
         elif kind is WorkflowConfig and key == "steps":
             values[key] = _read_steps(value, here, problems, origins)
+        elif (inner := table_of(kind, key)) is not None:
+            values[key] = _read_table(inner, value, here, problems, origins)
         else:
             try:
                 values[key] = convert_field(kind, key, value)

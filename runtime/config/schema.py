@@ -58,19 +58,33 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class BreakerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[tools.circuit_breaker]`: when to stop calling a tool that fails; see `BreakerPolicy`."""
+    """`[tools.circuit_breaker]`: when to stop calling a tool that fails; see `BreakerPolicy`.
 
+    Attributes:
+        open: how long no calls are made at first; `max_open` is the longest.
+    """
+
+    enabled: bool = True
     window: Duration = 20.0
     min_calls: Count = 10
     failure_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
-    open_for: Duration = 5.0
+    open: Duration = 5.0
     max_open: Duration = 60.0
     probes: Count = 3
 
     @property
-    def policy(self) -> BreakerPolicy:
-        """As the rule takes it."""
-        return BreakerPolicy(**msgspec.structs.asdict(self))
+    def policy(self) -> BreakerPolicy | None:
+        """As the rule takes it; None when it is not enabled."""
+        if not self.enabled:
+            return None
+        return BreakerPolicy(
+            window=self.window,
+            min_calls=self.min_calls,
+            failure_rate=self.failure_rate,
+            open_for=self.open,
+            max_open=self.max_open,
+            probes=self.probes,
+        )
 
 
 class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

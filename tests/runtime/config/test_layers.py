@@ -83,6 +83,30 @@ def test_the_environment_can_complete_the_file() -> None:
     assert config.workflows["w"].mode == "dag"
 
 
+def test_tables_in_tables_have_layers_of_their_own() -> None:
+    """A key of a nested table may come from anywhere, and says from where."""
+    config = load_config(
+        '[tools.circuit_breaker]\nwindow = "9s"',
+        {"UNDERSTUDY_TOOLS__CIRCUIT_BREAKER__MIN_CALLS": "3"},
+        overrides={"tools.circuit_breaker.max_open": 30},
+    )
+    breaker = config.tools.circuit_breaker
+    assert breaker is not None
+    assert (breaker.window, breaker.min_calls, breaker.max_open) == (9.0, 3, 30.0)
+    assert config.origins["tools.circuit_breaker.window"] == "configuration line 2"
+    assert config.origins["tools.circuit_breaker.max_open"] == "code"
+
+
+def test_mistakes_in_nested_tables_have_lines_and_suggestions() -> None:
+    """Each on its own, as in any other table."""
+    text = '[tools.circuit_breaker]\nwindo = "1s"\nmin_calls = 0'
+    first, second = problems(text)
+    assert first == (
+        "line 2: tools.circuit_breaker.windo: unknown key 'windo'; did you mean 'window'?"
+    )
+    assert second.startswith("line 3: tools.circuit_breaker.min_calls: Expected `int` >= 1")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "expected"),
     [
@@ -96,6 +120,9 @@ def test_the_environment_can_complete_the_file() -> None:
         ("WORKFLOWS__REVIEW__STEPS", "[]", "unknown key 'steps'"),
         ("WORKFLOWS__REVIEW__MODE", "x", "'x' is not one of sequential, parallel, dag"),
         ("AGENTS__SEED", "1", "the file has no [agents.NAME]"),
+        ("TOOLS__CIRCUIT_BREAKR__WINDOW", "1s", "unknown table 'circuit_breakr'; did you mean"),
+        ("TOOLS__CIRCUIT_BREAKER__WINDO", "1s", "unknown key 'windo'; did you mean 'window'?"),
+        ("TOOLS__CIRCUIT_BREAKER", "{}", "'circuit_breaker' is a table; set its keys one by one"),
     ],
 )
 def test_a_wrong_variable_is_named(variable: str, value: str, expected: str) -> None:

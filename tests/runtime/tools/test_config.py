@@ -127,7 +127,7 @@ async def test_circuit_breaker(call: Call) -> None:
         raise ConnectionError
 
     clock = ManualClock()
-    text = '[tools.circuit_breaker]\nmin_calls = 3\nopen_for = "7s"'
+    text = '[tools.circuit_breaker]\nmin_calls = 3\nopen = "7s"'
     async with configured(text, clock) as rt:
         for _ in range(3):
             await arun_tools([call("fail")], [fail], runtime=rt)
@@ -139,12 +139,29 @@ async def test_circuit_breaker(call: Call) -> None:
         assert seen == 4
 
 
+async def test_circuit_breaker_can_be_switched_off(call: Call) -> None:
+    """`enabled = false` keeps the table and calls for ever."""
+    seen = 0
+
+    async def fail() -> None:
+        nonlocal seen
+        seen += 1
+        raise ConnectionError
+
+    async with configured(
+        "[tools.circuit_breaker]\nenabled = false\nmin_calls = 1", ManualClock()
+    ) as rt:
+        for _ in range(4):
+            await arun_tools([call("fail")], [fail], runtime=rt)
+    assert seen == 4
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("min_call = 3", "tools.circuit_breaker.*min_call"),
         ("failure_rate = 2", "tools.circuit_breaker.*<= 1"),
-        ("open_for = 5", "tools.circuit_breaker.*has no unit"),
+        ("open = 5", "tools.circuit_breaker.*has no unit"),
     ],
 )
 def test_mistakes_in_the_table_of_the_breaker(text: str, why: str) -> None:
