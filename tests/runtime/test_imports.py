@@ -17,7 +17,17 @@ def output_of(script: str) -> str:
     return done.stdout.strip()
 
 
-HEAVY = ("httpx", "httpcore", "uvloop", "click", "rich", "cachetools", "pytest", "asyncio")
+HEAVY = (
+    "httpx",
+    "httpcore",
+    "httptools",
+    "uvloop",
+    "click",
+    "rich",
+    "cachetools",
+    "pytest",
+    "asyncio",
+)
 
 
 def test_importing_the_package_starts_and_loads_nothing() -> None:
