@@ -118,8 +118,10 @@ class Accounts(ABC):
 
     def _came_back_locked(self, env: Envelope) -> None:
         """An abandoned handler has ended after all (lock held): nobody waits for what it says."""
-        self.gone -= 1
         self.system.left_behind.pop(id(env), None)
+        if not env.lane:
+            return  # a hook
+        self.gone -= 1
         if env.reply is not None and env.reply._state == EXPIRED:
             self.expired += 1
         else:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.options import ChildSpec
     from understudy.actors.kernel.ref import Ref
     from understudy.actors.kernel.system import ActorSystem
+    from understudy.messages.envelope import Envelope
 
 RUNNING_ON, DRAIN, NOW, KILL = range(4)
 """How urgently an actor is to end."""
@@ -34,6 +35,7 @@ class Body(Mailbox):
         "background",
         "children",
         "enders",
+        "hook",
         "incarnation",
         "is_async",
         "last_error",
@@ -73,6 +75,7 @@ class Body(Mailbox):
         self.receive: Callable[[Any], Any] = nobody  # Any: messages and answers
         self.ref: Ref[Any] = None  # type: ignore[assignment]  # set by ActorSystem.spawn
         self.runner: Hand | None = None
+        self.hook: Envelope | None = None  # the operation whose user code runs: see `Ending`
         self.children: dict[str | int, Cell] | None = None
         self.background: dict[int, Any] | None = None  # Any: asyncio tasks
         self.timers: dict[int, Any] | None = None  # Any: Timer

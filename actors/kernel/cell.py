@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 from pykka._envelope import Envelope as PykkaEnvelope
 
+from understudy.actors.kernel.body import NOW
 from understudy.actors.kernel.ending import Ending
 from understudy.actors.kernel.errors import ActorDeadError
 from understudy.actors.kernel.life import Life
@@ -124,8 +125,10 @@ class Cell(Life):
         message = Terminated(ref=cell.ref, path=cell.path, error=error)
 
         def operation() -> Any:  # Any: what a handler returns
+            if self.stopping >= NOW:
+                return None
             if self.state not in (ActorState.RESTARTING, ActorState.PARKED):
-                return self.receive(message)
+                return self._hear(message)
             begun: Reply[Any] = Reply()  # between two lives: the next one hears it
             begun.add_done_callback(again)
             self.starters = [*(self.starters or ()), begun]
@@ -135,6 +138,29 @@ class Cell(Life):
             self.post_system(operation)
 
         self.post_system(operation)
+
+    def _hear(self, message: Terminated) -> Any:  # Any: None, or a coroutine
+        """Handle it as an operation of the kernel, which a kill can end or leave behind."""
+        env = self.enter_hook()
+        try:
+            value = self.receive(message)
+        except BaseException:
+            if self.leave_hook(env):
+                raise
+            return None
+        if self.is_async:
+            return self._hear_out(value, env)
+        self.leave_hook(env)
+        return None
+
+    async def _hear_out(self, value: Any, env: Envelope | None) -> None:  # Any: what is awaited
+        try:
+            await value
+        except BaseException:
+            if self.leave_hook(env):
+                raise
+        else:
+            self.leave_hook(env)
 
     # -- cancelling ------------------------------------------------------------------------------
 

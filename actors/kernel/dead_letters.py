@@ -11,6 +11,7 @@ from _thread import allocate_lock
 from collections import deque
 from typing import TYPE_CHECKING
 
+from understudy.actors.kernel.deferred import Result
 from understudy.messages.control import DeadLetter
 from understudy.messages.envelope import Envelope
 from understudy.messages.errors import ConfigError
@@ -33,12 +34,13 @@ class DeadLetters:
     def add(self, env: Envelope, receiver: str, reason: str) -> None:
         """Keep one; called by the kernel."""
         system = self._system
+        message = env.message.message if isinstance(env.message, Result) else env.message
         with self._lock:
             number = next(self._ids)
             self.total = number
             letter = DeadLetter(
                 id=number,
-                message=env.message,
+                message=message,
                 receiver=receiver,
                 reason=reason,
                 at=system.clock.wall(),

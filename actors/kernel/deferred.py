@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.reply import DONE, FAILED
+from understudy.actors.kernel.timers import Conditional
 from understudy.messages.control import Outcome
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import OverloadedError, RunCancelledError, UnderstudyError
@@ -55,15 +56,31 @@ class Deferred:
         self._cell.settle_deferred(self._env, FAILED, error)
 
 
+class Result(Conditional):
+    """A message to the life that has asked for it, and to no later one."""
+
+    __slots__ = ("_cell", "_life", "message")
+
+    def __init__(self, cell: Cell, life: int, message: Any) -> None:  # Any: user message
+        self._cell = cell
+        self._life = life
+        self.message = message
+
+    def take(self) -> Any:  # Any: user message
+        """See `Conditional`."""
+        return self.message if self._cell.incarnation == self._life else None
+
+
 class Background:
     """A coroutine owned by one incarnation of an actor."""
 
-    __slots__ = ("_cancelled", "_cell", "_env", "_scope", "_task", "_then")
+    __slots__ = ("_cancelled", "_cell", "_env", "_life", "_scope", "_task", "_then")
 
     def __init__(self, cell: Cell, env: Envelope, then: Callable[[Outcome], Any]) -> None:
         self._cell = cell
         self._env = env
         self._then = then
+        self._life = cell.incarnation
         self._scope = env.scope
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
@@ -125,6 +142,8 @@ class Background:
             return
         if message is None:
             return
+        if not cell.dispatcher.on_loop:  # its thread may begin another life at this very moment
+            message = Result(cell, self._life, message)
         cell.post(Envelope(message, env.deadline, env.origin, env.scope, None, cell, Lane.ANSWER))
 
 

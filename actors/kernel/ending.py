@@ -4,7 +4,10 @@ The end happens once, after which nothing is accepted, every message has been an
 watcher has been told. Nothing here waits: an actor that has to wait for its children or for what
 it deferred is simply not scheduled, and comes back when the last of them is through. So it works
 the same on a loop, on threads and in a simulation. What is written as `_do_something` runs as the
-actor, between its messages.
+actor, between its messages. One that is to end without any more of its code being run needs no
+thread for that: whoever stops it ends it.
+
+A handler or a hook that does not end by itself after a kill is left behind (`abandon`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.body import KILL, NOW, Body, nobody
+from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.reply import CLAIMED, FAILED, WITHDRAWN, Reply
 from understudy.messages.control import ActorState, MailboxStats
 from understudy.messages.envelope import Envelope, Lane
@@ -45,7 +49,7 @@ class Ending(Body):
                 if self.enders is None:
                     self.enders = []
                 self.enders.append(reply)
-                current = self.current
+                current = self.current or self.hook
                 at_once = self._has_nothing_locked()
                 if at_once:
                     self.scheduled = True  # nobody else runs it from here on
@@ -58,10 +62,29 @@ class Ending(Body):
             return reply
         if urgency == KILL and current is not None:
             self.cancel_envelope(current)
-        elif urgency == KILL and (runner := self.runner) is not None:
-            self.system.call_on_loop(lambda: runner.cancel_hook(self))
         self.post_system(self._do_halt)
+        self._conclude()
         return reply
+
+    def _conclude(self) -> None:
+        """Do here what is left to do, where that is none of the actor's own code.
+
+        It only waits for a thread then, and might do so for ever.
+        """
+        if self.stopping < NOW or (self.stopping == NOW and self.spec.cls.traits.has_on_stop):
+            return
+        if not self.dispatcher.take_back(self):  # type: ignore[arg-type]  # it is a Cell
+            return
+        while True:
+            with self.lock:
+                lane = self.system_lane
+                env = lane.popleft() if lane else self.idle_locked()
+            if env is None:
+                return
+            try:
+                env.message()
+            except Exception as error:
+                self.system.log_failure(self, error)
 
     def _has_nothing_locked(self) -> bool:
         """Whether there is nothing to do or undo before the end (lock held), so that it is now."""
@@ -122,22 +145,39 @@ class Ending(Body):
             self.end(self.last_error)
             return None
         if self.stopping != KILL and self.spec.cls.traits.has_on_stop:
+            env = self.enter_hook()
             try:
                 waiting = self.actor.on_stop()
             except BaseException as error:
                 self.system.log_failure(self, error)
             else:
                 if inspect.iscoroutine(waiting):
-                    return self._do_end_async(waiting)
+                    return self._do_end_async(waiting, env)
+            if not self.leave_hook(env):
+                return None
         self.end(None)
         return None
 
-    async def _do_end_async(self, waiting: Coroutine[Any, Any, None]) -> None:
+    async def _do_end_async(self, waiting: Coroutine[Any, Any, None], env: Envelope | None) -> None:
         try:
             await waiting
         except BaseException as error:
             self.system.log_failure(self, error)
-        self.end(None)
+        if self.leave_hook(env):
+            self.end(None)
+
+    def enter_hook(self) -> Envelope | None:
+        """User code is about to run that handles no message: a kill may have to leave it behind."""
+        env = self.hook = in_hand.get()
+        return env
+
+    def leave_hook(self, env: Envelope | None) -> bool:
+        """It has ended; False when it was left behind meanwhile, and nothing follows from it."""
+        with self.lock:
+            mine = self.hook is env
+            if mine:
+                self.hook = None
+            return mine
 
     def child_ended(self, cell: Ending) -> None:
         """A child has ended for good."""
@@ -145,6 +185,7 @@ class Ending(Body):
             self.children.pop(cell.name, None)
         if self.stopping and not self.ended:
             self.post_system(self._do_go_on)
+            self._conclude()
 
     def _do_go_on(self) -> None:
         with self.lock:
@@ -165,9 +206,9 @@ class Ending(Body):
         for starter in starters or ():
             starter.settle(FAILED, self.dead_error())
         self.actor, self.receive = None, nobody
+        self.system.ended(self, error)  # first: who waits for the parent's end looks at the sum
         if self.parent is not None:
             self.parent.child_ended(self)
-        self.system.ended(self, error)
         for watcher in watchers or ():
             watcher.deliver_terminated(self, error)
         if enders:
@@ -206,6 +247,12 @@ class Ending(Body):
                 return reply
         reply.set(self.stats())
         return reply
+
+    def forget(self, end: Reply[MailboxStats]) -> None:
+        """Nobody is interested any more in what `end_reply` has given."""
+        with self.lock:
+            if self.enders and end in self.enders:
+                self.enders.remove(end)
 
     def lose(self, error: BaseException) -> None:
         """The loop is gone: answer everything that waits here, from whichever thread noticed."""
@@ -277,7 +324,7 @@ class Ending(Body):
             runner.cancel(env)
 
     def abandon(self, env: Envelope) -> None:
-        """Leave a handler behind that does not end: a new life takes the mailbox.
+        """Leave a handler or a hook behind that does not end: a new life takes the mailbox.
 
         CPython cannot interrupt a blocking call, and a coroutine may refuse its cancellation. What
         the old handler still sends has expired before it arrives; it is `gone` in the ledger until
@@ -286,7 +333,7 @@ class Ending(Body):
         with self.lock:
             if self.batch is not None and self.current is env:
                 self.fold_locked()
-            if self.current is not env or self.ended:
+            if self.ended or (self.current is not env and self.hook is not env):
                 return
             runner = self._leave_locked(env)
         if runner is not None:
@@ -312,6 +359,9 @@ class Ending(Body):
 
     def _leave_locked(self, env: Envelope) -> Hand | None:
         """Count the handler of `env` as gone (lock held); who runs it."""
+        self.hook = None
+        if self.current is env:
+            self.gone += 1
         self.current = None
         if self.stashed and self.stashed[-1] is env:
             self.stashed.pop()  # in one place only
@@ -319,7 +369,6 @@ class Ending(Body):
                 env.reply.work = CLAIMED
         if self.deferred is not None:
             self.deferred.pop(id(env), None)
-        self.gone += 1
         self.system.left_behind[id(env)] = self.path
         env.deadline = float("-inf")
         runner, self.runner = self.runner, None

@@ -58,23 +58,32 @@ class Life(Ending):
 
     def _do_start(self) -> Coroutine[Any, Any, None] | None:
         """Run `on_start`; what it raises is a failure to start."""
+        if self.stopping >= NOW:
+            return None
+        env = self.enter_hook()
         try:
             waiting = self.actor.on_start()
         except BaseException as error:
-            self._start_failed(error)
+            if self.leave_hook(env):
+                self._start_failed(error)
             return None
         if inspect.iscoroutine(waiting):
-            return self._do_start_async(waiting)
-        self._started()
+            return self._do_start_async(waiting, env)
+        if self.leave_hook(env):
+            self._started()
         return None
 
-    async def _do_start_async(self, waiting: Coroutine[Any, Any, None]) -> None:
+    async def _do_start_async(
+        self, waiting: Coroutine[Any, Any, None], env: Envelope | None
+    ) -> None:
         try:
             await waiting
         except BaseException as error:
-            self._start_failed(error)
+            if self.leave_hook(env):
+                self._start_failed(error)
         else:
-            self._started()
+            if self.leave_hook(env):
+                self._started()
 
     def _started(self) -> None:
         with self.lock:
@@ -198,6 +207,8 @@ class Life(Ending):
     def _stand_down(self) -> None:
         """End this life and wait for the next; the mailbox goes on accepting."""
         with self.lock:
+            if self.ended:  # the loop was lost, on another thread
+                return
             self.suspended = True
             self.state = ActorState.RESTARTING
         self.unstash()
@@ -264,10 +275,9 @@ class Life(Ending):
         reply: Reply[Any] = Reply(self)  # type: ignore[arg-type]  # it is a Cell
 
         def operation() -> Coroutine[Any, Any, None] | None:
-            if self.stopping:
-                reply.set_exception(self.dead_error())
-                return None
             with self.lock:
+                if self.stopping or self.ended:
+                    return None  # the end answers, see below
                 self.suspended, self.closed = True, False
                 self.state = ActorState.RESTARTING
                 self.starters = [*(self.starters or ()), reply]
@@ -277,8 +287,11 @@ class Life(Ending):
             self.system.parked_cells.pop(self.path, None)
             return self._do_restart()
 
-        if not self.post_system(operation):
-            reply.set_exception(self.dead_error())
+        # Whatever ends it meanwhile, also where the operation never runs because the loop is gone.
+        end = self.end_reply()
+        end.add_done_callback(lambda _: reply.set_exception(self.dead_error()))
+        reply.add_done_callback(lambda _: self.forget(end))
+        self.post_system(operation)
         return reply
 
     def park(self) -> None:

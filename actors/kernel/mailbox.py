@@ -37,7 +37,7 @@ from understudy.actors.kernel.reply import (
     WITHDRAWN,
     Reply,
 )
-from understudy.actors.kernel.timers import Timer
+from understudy.actors.kernel.timers import Conditional
 from understudy.messages.control import Overflow
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import MailboxFullError, UnderstudyError
@@ -197,7 +197,7 @@ class Mailbox(Batching):
                 if scope is not None and scope._state >= CANCELLED:
                     self._fall_locked(env, scope._state)
                     continue
-                if env.lane is ANSWER and isinstance(env.message, Timer):
+                if env.lane is ANSWER and isinstance(env.message, Conditional):
                     message = env.message.take()
                     if message is None:
                         self.cancelled += 1
@@ -226,6 +226,10 @@ class Mailbox(Batching):
         self.scheduled = False
         return None
 
+    def holds(self, env: Envelope) -> bool:
+        """Whether who handles `env` still works for this actor; not when it was abandoned."""
+        return self.current is env or not (env.lane or env.deadline is not None)
+
     def finish(
         self,
         env: Envelope,
@@ -237,7 +241,7 @@ class Mailbox(Batching):
         reply = env.reply
         late = False
         with self.lock:
-            if self.current is not env and env.lane:
+            if self.current is not env and (env.lane or env.deadline is not None):
                 self._came_back_locked(env)
                 return None
             self.current = None

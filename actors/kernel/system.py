@@ -11,9 +11,11 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+import threading
 from _thread import allocate_lock, get_ident
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.actor import Actor
@@ -235,7 +237,7 @@ class ActorSystem:
         try:
             self.loop.call_soon_threadsafe(fn)
         except RuntimeError:
-            self.loop_lost()
+            self._lose_soon()
 
     def hasten(self, reply: Reply[Any]) -> None:
         """Somebody waits for `reply` on the loop's thread: see `LoopDispatcher.hasten`."""
@@ -253,7 +255,8 @@ class ActorSystem:
 
         Raises:
             DeadlockError: `cell` waits for the handler that runs here.
-            OverloadedError: the threads of this bulkhead all wait, and so do as many spare ones.
+            OverloadedError: the threads of this bulkhead all wait, and so do as many spare ones,
+                and the answer needs one of them.
         """
         worker = current_worker()
         if worker is None:
@@ -261,13 +264,11 @@ class ActorSystem:
             return
         asker = None if reply.work == UNSENT else asks(reply, cell)
         try:
-            with worker.dispatcher.spare():
+            with worker.dispatcher.spare(reply):
                 wait()
-        except OverloadedError as error:
-            chain = _chain(reply)
+        except OverloadedError:
             reply.cancel()
-            msg = f"{error.message} ({' -> '.join(chain)})"
-            raise OverloadedError(msg, chain=chain, actor=cell.path) from None
+            raise
         finally:
             if asker is not None and asker.waits_for:
                 asker.waits_for.remove(reply)
@@ -317,6 +318,12 @@ class ActorSystem:
         if self.lost is None and not self.closing:
             self.lose(RuntimeStoppedError("the event loop of this runtime was closed under it"))
 
+    def _lose_soon(self) -> None:
+        """As `loop_lost`, for a caller that may hold the lock of some actor: on a thread."""
+        if self.lost is None and not self.closing:
+            with suppress(RuntimeError):  # the interpreter ends: nobody waits any more
+                threading.Thread(target=self.loop_lost, daemon=True).start()
+
     def lose(self, error: UnderstudyError) -> None:
         """End everything here and now, without the loop: `error` is what everybody is told."""
         self.closing = True
@@ -348,13 +355,3 @@ class ActorSystem:
     def kill_all(self) -> list[Reply[Any]]:
         """Kill both branches; the replies are answered when they have ended."""
         return [root.halt(KILL) for root in (self.user, self.infrastructure)]
-
-
-def _chain(reply: Reply[Any] | None) -> tuple[str, ...]:
-    """Whom the requests go to that wait for one another, the outermost first."""
-    found: list[str] = []
-    while reply is not None:
-        if reply._cell is not None:
-            found.append(reply._cell.path)
-        reply = reply._parent
-    return tuple(reversed(found))

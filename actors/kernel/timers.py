@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.system import Later
 
 
-class Timer:
+class Conditional:
+    """A message that is only one if something still holds when its turn has come."""
+
+    __slots__ = ()
+
+    def take(self) -> Any:  # Any: user message
+        """The message, or None; the kernel calls this in front of the handler (lock held)."""
+        raise NotImplementedError
+
+
+class Timer(Conditional):
     """A running timer; `cancel()` ends it. Any thread."""
 
     __slots__ = ("_bell", "_cell", "_every", "_message", "_queued", "active")

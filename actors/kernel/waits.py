@@ -42,6 +42,16 @@ def asks(reply: Reply[Any], cell: Cell) -> Cell | None:
     return asker
 
 
+def chain_of(reply: Reply[Any] | None) -> tuple[str, ...]:
+    """Whom the requests go to that wait for one another, the outermost first."""
+    found: list[str] = []
+    while reply is not None:
+        if reply._cell is not None:
+            found.append(reply._cell.path)
+        reply = reply._parent
+    return tuple(reversed(found))
+
+
 def _cycle(asker: Cell, target: Cell) -> list[Cell]:
     """The path from `asker` over `target` back to `asker`, or nothing."""
     seen: set[int] = set()

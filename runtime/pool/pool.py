@@ -91,7 +91,9 @@ class Pool:
             mailbox=MailboxOptions(capacity=options.queue, overflow=options.overflow),
         )
         parent = parent or system.user
-        dispatcher = QueueDispatcher(self.assign, system.dispatchers["loop"])
+        dispatcher = QueueDispatcher(
+            self.assign, system.dispatchers["loop"], system.dispatcher_for(worker)
+        )
         cell = self._cell = Queue(system, dispatcher, spec, parent, name)
         cell.accepts = worker.cls.traits.accepts
         self.ref: Ref[Any] = Ref(cell)  # Any: Ref of no class of the user's

@@ -263,9 +263,15 @@ class QueueDispatcher:
 
     on_loop = True
 
-    def __init__(self, assign: Callable[[], None], loop: Dispatcher) -> None:
+    def __init__(self, assign: Callable[[], None], loop: Dispatcher, hands: Dispatcher) -> None:
         self._assign = assign
         self._loop = loop
+        self.hands: Any = hands  # Any: see `Dispatcher`
+
+    def take_back(self, cell: Cell) -> bool:
+        """See `Dispatcher.take_back`: the pool itself needs no thread."""
+        del cell
+        return False
 
     def hasten(self, reply: Reply[Any]) -> None:
         """See `Dispatcher.hasten`: the workers' own dispatcher is asked."""

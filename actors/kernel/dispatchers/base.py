@@ -13,7 +13,6 @@ from understudy.messages.errors import RunCancelledError
 if TYPE_CHECKING:
     from understudy.actors.kernel.batch import Batch
     from understudy.actors.kernel.cell import Cell
-    from understudy.actors.kernel.ending import Ending
     from understudy.messages.envelope import Envelope
 
 MESSAGES = 64
@@ -27,6 +26,13 @@ class Dispatcher(Protocol):
 
     on_loop: bool
     """True when handlers run on the event loop, so they may be `async`."""
+
+    hands: Any  # Any: a Dispatcher
+    """Whose threads the messages of its actors are handled on: its own, but for a pool's queue."""
+
+    def take_back(self, cell: Cell) -> bool:
+        """Whether `cell` was waiting for a thread, which it is not any more: the caller has it."""
+        ...
 
     def hasten(self, reply: Reply[Any]) -> None:
         """Somebody is about to wait for `reply` on the loop: do now what can be done now."""
@@ -42,10 +48,6 @@ class Hand(Protocol):
 
     def cancel(self, env: Envelope) -> None:
         """End the handler of `env` if it still runs and can be ended."""
-        ...
-
-    def cancel_hook(self, cell: Ending) -> None:
-        """End `on_start` or `on_stop` of `cell` if that still runs and can be ended."""
         ...
 
     def abandon(self) -> None:
@@ -146,6 +148,6 @@ def _failed(cell: Cell, env: Envelope, error: BaseException) -> tuple[int, BaseE
 
 def _hand_over(cell: Cell, env: Envelope, state: int, value: Any) -> bool:  # Any: answer or error
     """Finish `env` and claim nothing more; whether the cell is still this one's to go on with."""
-    mine = cell.current is env or not env.lane  # else it was abandoned meanwhile
+    mine = cell.holds(env)  # else it was abandoned meanwhile
     cell.finish(env, state, value, more=False)
     return mine

@@ -26,8 +26,14 @@ class InlineDispatcher:
     on_loop = True
 
     def __init__(self) -> None:
+        self.hands: Any = self  # Any: see `Dispatcher`
         self._ready: deque[Cell] = deque()
         self._at_work = False
+
+    def take_back(self, cell: Cell) -> bool:
+        """See `Dispatcher.take_back`: nobody here waits for a thread."""
+        del cell
+        return False
 
     def hasten(self, reply: Reply[Any]) -> None:
         """See `Dispatcher.hasten`: everything is done already."""

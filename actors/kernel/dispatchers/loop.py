@@ -56,6 +56,7 @@ class LoopDispatcher:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, thread: int, now: Callable[[], float]
     ) -> None:
+        self.hands: Any = self  # Any: see `Dispatcher`
         self.loop = loop
         self.thread = thread
         self.now = now
@@ -88,6 +89,11 @@ class LoopDispatcher:
             signal(self._signal, context=self._signal_context)
         except RuntimeError:
             cell.system.loop_lost()
+
+    def take_back(self, cell: Cell) -> bool:
+        """See `Dispatcher.take_back`: nobody here waits for a thread."""
+        del cell
+        return False
 
     def hasten(self, reply: Reply[Any]) -> None:
         """Somebody is about to wait for `reply` on the loop: handle what is ready and sync now.

@@ -27,7 +27,6 @@ from understudy.messages.errors import RunCancelledError
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
     from understudy.actors.kernel.dispatchers.loop import LoopDispatcher
-    from understudy.actors.kernel.ending import Ending
 
 
 class Runner:
@@ -181,17 +180,11 @@ class Runner:
             self.cancelling = env
             self.task.cancel()  # type: ignore[union-attr]
 
-    def cancel_hook(self, cell: Ending) -> None:
-        """See `Hand` (on the loop's thread)."""
-        held = self.held
-        if held is not None and held.cell is cell and not held.env.lane:
-            self.cancel(held.env)
-
     def _hand_over(self, cell: Cell, env: Envelope, state: int, value: Any) -> None:
         """The slice is over: finish this message, and leave the rest of the mailbox for later."""
         if len(self.context) != 1:
             self.closing = True  # a handler has changed the context: the next one must not see it
-        mine = cell.current is env or not env.lane  # else it was abandoned meanwhile
+        mine = cell.holds(env)  # else it was abandoned meanwhile
         cell.finish(env, state, value, more=False)
         if mine:
             self.dispatcher.ready.append(cell)

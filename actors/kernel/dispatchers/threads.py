@@ -9,6 +9,15 @@ Two things add threads beyond `size`, both up to `size` more: a thread that wait
     blocking calls (`ask`, `agent.run`) is compensated by a spare one while it waits, so that
     nested work never waits for a thread that its ancestor holds; and a thread whose handler was
     abandoned is replaced.
+
+The rule for waiting. As long as one of the up to `2 * size` threads goes on, any of them may wait.
+The last one may only wait for an answer that needs no thread of these (its requests are followed
+down the tree), and only while all the others do so too: then nothing that is waited for can stand
+in the queue here. What would need one fails at once with `OverloadedError`: the call that would
+wait for it, or, where an actor elsewhere asks here on behalf of one that waits, that request. What
+merely waits for a thread, and nobody here waits for it, just waits.
+
+An actor that is killed while it is in the queue needs no thread to end: see `take_back`.
 """
 
 from __future__ import annotations
@@ -23,15 +32,17 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.dispatchers.base import run_slice
+from understudy.actors.kernel.reply import FAILED, QUEUED, STASHED, WAITING
+from understudy.actors.kernel.waits import chain_of
 from understudy.messages.errors import OverloadedError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
-    from understudy.actors.kernel.ending import Ending
     from understudy.actors.kernel.reply import Reply
     from understudy.messages.envelope import Envelope
 
 _here = threading.local()
+_MISSING = object()
 _starting = threading.Lock()
 STACK = 2 << 20
 """Bytes of stack at least: decoding or parsing nested data needs more than some platforms give."""
@@ -45,8 +56,10 @@ class ThreadsDispatcher:
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.size = size
-        self.blocked = 0
+        self.hands: Any = self  # Any: see `Dispatcher`
         self.abandoned = 0
+        self._waits: dict[Worker, Reply[Any] | None] = {}  # None: nobody knows for what
+        self._queued: dict[Cell, None] = {}
         self._ready: SimpleQueue[Cell | None] = SimpleQueue()
         self._lock = allocate_lock()
         self._free = 0  # threads that wait, or are about to, minus actors in the queue
@@ -56,14 +69,23 @@ class ThreadsDispatcher:
 
     def schedule(self, cell: Cell) -> None:
         """See `Dispatcher.schedule`."""
-        worker = None
+        worker = refused = None
         with self._lock:
             self._free -= 1
+            self._queued[cell] = None
             if self._free < 0:
                 worker = self._make()
+                if worker is None and self._waits:
+                    refused = self._starved() if self._all_wait() else None
         self._ready.put(cell)
         if worker is not None:
             worker.start()
+        if refused is not None:
+            refused.settle(FAILED, self._overloaded(chain_of(refused)))
+
+    def take_back(self, cell: Cell) -> bool:
+        """Take `cell` out of the queue: True when no thread has begun with it, nor will."""
+        return self._queued.pop(cell, _MISSING) is None
 
     def hasten(self, reply: Reply[Any]) -> None:
         """See `Dispatcher.hasten`: threads go on by themselves."""
@@ -76,30 +98,68 @@ class ThreadsDispatcher:
         for _ in range(count):
             self._ready.put(None)
 
+    @property
+    def blocked(self) -> int:
+        """Threads that wait in one of our blocking calls."""
+        return len(self._waits)
+
     @contextmanager
-    def spare(self) -> Iterator[None]:
-        """One more thread while the calling one waits for an answer.
+    def spare(self, reply: Reply[Any] | None = None) -> Iterator[None]:
+        """One more thread while the calling one waits, if one is needed and there may be one.
+
+        Args:
+            reply: what it waits for; None when that cannot be followed.
 
         Raises:
-            OverloadedError: there are twice as many threads already, all waiting.
+            OverloadedError: all threads wait then, and the answer may need one of them.
         """
+        me = current_worker()
+        worker = None
         with self._lock:
-            if self.blocked >= self.size:
-                msg = (
-                    f"all {self.size} threads of {self.name} and as many spare ones wait for "
-                    "answers in blocking calls; nest less deeply, use async actors, or raise "
-                    "threads="
-                )
-                raise OverloadedError(msg, chain=(self.name,))
-            self.blocked += 1
-            worker = self._make() if self._free < 0 else None
+            if me is not None and me in self.threads:  # else it was left behind, and counts nowhere
+                self._waits[me] = reply
+                if self._all_wait() and self._needs_one():
+                    del self._waits[me]
+                    raise self._overloaded(chain_of(reply))
+                worker = self._make() if self._free < 0 else None
         if worker is not None:
             worker.start()
         try:
             yield
         finally:
             with self._lock:
-                self.blocked -= 1
+                if me is not None:
+                    self._waits.pop(me, None)
+
+    def _all_wait(self) -> bool:
+        """Whether no thread goes on, and there may be no more of them (lock held)."""
+        return len(self._waits) >= 2 * self.size
+
+    def _needs_one(self) -> bool:
+        """Whether something that is waited for may need a thread (lock held)."""
+        return None in self._waits.values() or self._starved() is not None
+
+    def _starved(self) -> Reply[Any] | None:
+        """A request that somebody here waits for, and that waits for a thread here itself."""
+        seen: list[Any] = list(self._waits.values())  # Any: whatever can be cancelled, too
+        while seen:
+            reply: Reply[Any] = seen.pop()
+            children = getattr(reply, "_children", None)
+            if children:
+                seen.extend(list(children.values()))
+            cell = getattr(reply, "_cell", None)
+            if cell is not None and cell.dispatcher.hands is self and _waits_in_line(reply):
+                return reply
+        return None
+
+    def _overloaded(self, chain: tuple[str, ...]) -> OverloadedError:
+        chain = chain or (self.name,)
+        msg = (
+            f"all {self.size} threads of {self.name} and as many spare ones wait for answers in "
+            "blocking calls, and this one may need another; nest less deeply, use async actors, "
+            f"or raise threads= ({' -> '.join(chain)})"
+        )
+        return OverloadedError(msg, chain=chain)
 
     def replace(self, worker: Worker) -> None:
         """The handler on `worker` was abandoned: go on without it, up to `size` of them."""
@@ -107,6 +167,7 @@ class ThreadsDispatcher:
             if worker not in self.threads:
                 return
             self.threads.discard(worker)
+            self._waits.pop(worker, None)
             self.abandoned += 1
             fresh = self._make() if self._free < 0 and self.abandoned <= self.size else None
         if fresh is not None:
@@ -118,6 +179,7 @@ class ThreadsDispatcher:
             self.abandoned -= 1
             if cell is not None:
                 self._free -= 1
+                self._queued[cell] = None
             # At the cap it was not replaced: what has waited since then gets a thread now.
             fresh = self._make() if self._free < 0 else None
         if cell is not None:
@@ -128,13 +190,16 @@ class ThreadsDispatcher:
     def _make(self) -> Worker | None:
         """One more thread (lock held), if there may be one."""
         lost = max(0, self.abandoned - self.size)  # beyond the cap they are not replaced
-        if self._closed or len(self.threads) >= self.size + self.blocked - lost:
+        if self._closed or len(self.threads) >= self._bound() - lost:
             return None
         self._free += 1
         self._made += 1
         worker = self.new_worker(f"{self.name}-{self._made}")
         self.threads.add(worker)
         return worker
+
+    def _bound(self) -> int:
+        return self.size + min(len(self._waits), self.size)
 
     def new_worker(self, name: str) -> Worker:
         """A thread, not started yet."""
@@ -144,19 +209,22 @@ class ThreadsDispatcher:
         """What a thread does."""
         ready, context = self._ready, Context()
         while (cell := ready.get()) is not None:
-            cell.runner = worker
-            again = context.run(run_slice, cell, context)
-            if len(context):
-                context = Context()
+            again = False
+            if self._queued.pop(cell, _MISSING) is None:  # else it was taken back
+                cell.runner = worker
+                again = context.run(run_slice, cell, context)
+                if len(context):
+                    context = Context()
             if worker not in self.threads:
                 self._came_back(cell if again else None)
                 return
             if again:
+                self._queued[cell] = None
                 ready.put(cell)  # behind the others; this thread takes the next one
                 continue
             with self._lock:
                 self._free += 1
-                surplus = len(self.threads) > self.size + self.blocked and self._free > 0
+                surplus = len(self.threads) > self._bound() and self._free > 0
                 if surplus:
                     self._free -= 1
                     self.threads.discard(worker)
@@ -192,12 +260,14 @@ class Worker(threading.Thread):
     def cancel(self, env: Envelope) -> None:
         """A thread cannot be interrupted: its handler sees `context.cancelled`."""
 
-    def cancel_hook(self, cell: Ending) -> None:
-        """As `cancel`."""
-
     def abandon(self) -> None:
         """See `Hand`."""
         self.dispatcher.replace(self)
+
+
+def _waits_in_line(reply: Reply[Any]) -> bool:
+    """Whether it has not been begun."""
+    return not reply._state and reply.work in (QUEUED, WAITING, STASHED)
 
 
 def current_worker() -> Worker | None:

@@ -1,3 +1,4 @@
+import asyncio
 import subprocess
 import sys
 import threading
@@ -197,3 +198,49 @@ def test_a_process_with_a_stuck_handler_exits() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "/user/Stuck-1" in done.stdout.split()
+
+
+async def test_many_may_wait_for_what_needs_no_thread(stage: "Stage") -> None:
+    """More than twice as many as there are threads ask an actor on the loop: nobody is refused."""
+    stage.size = 2
+    target, gate = await stage.doer(), asyncio.Event()
+    asks = [
+        (await stage.thread_doer()).request(lambda _: target.ask(lambda _: gate.wait()))
+        for _ in range(10)
+    ]
+    await stage.until(lambda: target.ledger.accepted == 4)  # the others have no thread yet
+    await stage.turn()
+    assert not any(reply.done for reply in asks)
+    gate.set()
+    assert await asyncio.gather(*asks) == [True] * 10
+    await stage.until(lambda: len(_workers(stage)) <= 2)
+
+
+async def test_what_would_need_another_thread_is_refused_wherever_it_is_asked(
+    stage: "Stage",
+) -> None:
+    """All threads wait; an actor on the loop asks here on behalf of one of them: it is told so."""
+    stage.size = 1
+    outer, other, leaf = [await stage.thread_doer() for _ in range(3)]
+    middle, idle = await stage.doer(), await stage.doer()
+    begin, end = asyncio.Event(), asyncio.Event()
+
+    async def asks_back(_: Any) -> Any:
+        await begin.wait()
+        return await leaf.request("from below")
+
+    waits = outer.request(lambda _: middle.ask(asks_back))
+    held = other.request(lambda _: idle.ask(lambda _: end.wait()))
+    await stage.until(lambda: middle.ledger.running and idle.ledger.running)
+    stranger = (await stage.thread_doer()).request("only waits for a thread")
+    await stage.turn()
+    assert not stranger.done
+    begin.set()
+    with pytest.raises(OverloadedError) as refused:
+        await waits
+    assert refused.value.chain == (outer.path, middle.path, leaf.path)
+    await stage.advance(1)
+    assert await stranger == "only waits for a thread"
+    end.set()
+    assert await held is True
+    assert await leaf.request("free again") == "free again"
