@@ -12,6 +12,7 @@ from typing import Any
 
 from understudy.actors.agents.agent import AgentActor
 from understudy.actors.agents.ports import Company
+from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.origins import origin_in_hand
 from understudy.actors.kernel.ref import Ref
@@ -19,7 +20,7 @@ from understudy.actors.kernel.reply import WITHDRAWN, Reply
 from understudy.actors.kernel.system import ActorSystem, Guardian
 from understudy.messages.agents import RunAgent
 from understudy.messages.control import ActorState
-from understudy.messages.errors import OverloadedError
+from understudy.messages.errors import DeadlineExceededError, OverloadedError
 
 
 class Troupe:
@@ -65,8 +66,16 @@ class Troupe:
             with self._lock:
                 self._running -= counted
             raise
-        reply.add_done_callback(lambda done: self._ended(ref, message, counted, done))
+        own = self._own(timeout)
+        reply.add_done_callback(lambda done: self._ended(ref, message, counted, done, own))
         return reply
+
+    def _own(self, timeout: float) -> float | None:
+        """The seconds that are over when it expires; None when an inherited deadline is sooner."""
+        hand = in_hand.get()
+        if hand is None or hand.deadline is None:
+            return timeout
+        return timeout if self._system.now() + timeout < hand.deadline else None
 
     def _take(self) -> Ref[AgentActor]:
         while True:
@@ -83,15 +92,19 @@ class Troupe:
         message: RunAgent,
         counted: int,
         reply: Reply[Any],  # Any: a Result
+        timeout: float | None,
     ) -> None:
         with self._lock:
             self._running -= counted
+        error = reply.outcome().error
+        if reply.cancelled and isinstance(error, DeadlineExceededError):
+            error.args = (_too_long(message.spec.name, timeout),)
         if reply.cancelled:
             # Ended from outside: say what there was, before whoever waits looks at the error.
             actor: AgentActor | None = ref.cell.actor
             run = None if actor is None else actor.run
             if run is not None and run.message is message:
-                run.blame(reply.outcome().error)
+                run.blame(error)
                 if message.outer is not None:
                     message.outer.add_late(run.usage, run.cost, run.attempts)
         if reply.work == WITHDRAWN:  # cancelled before it began: the actor never saw it
@@ -100,3 +113,12 @@ class Troupe:
     def _release(self, ref: Ref[AgentActor]) -> None:
         """The actor is free again; it says so itself, as soon as its handler is through."""
         self._free.append(ref)
+
+
+def _too_long(agent: str, timeout: float | None) -> str:
+    """Whose time was over, and what can be done about it."""
+    if timeout is None:
+        return f"agent {agent!r} was not through by the deadline of the work that it belongs to"
+    return (
+        f"agent {agent!r} took longer than its timeout of {timeout:g} s; give it more with timeout="
+    )

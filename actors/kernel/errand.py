@@ -96,6 +96,11 @@ class Errand(Background):
         del env, more
         self._finish(Outcome(value=value) if state == DONE else Outcome(error=value))
 
+    def holds(self, env: Envelope) -> bool:
+        """There is nothing to go on with afterwards."""
+        del env
+        return False
+
     def _was_cancelled(self, env: Envelope) -> bool:
         del env
         return self._cancelled
