@@ -98,7 +98,7 @@ class Troupe:
             self._running -= counted
         error = reply.outcome().error
         if reply.cancelled and isinstance(error, DeadlineExceededError):
-            error.args = (_too_long(message.spec.name, timeout),)
+            error.args = (_too_long(message.spec.name or "agent", timeout),)
         if reply.cancelled:
             # Ended from outside: say what there was, before whoever waits looks at the error.
             actor: AgentActor | None = ref.cell.actor

@@ -220,3 +220,25 @@ async def test_a_full_mailbox_says_so_although_the_asker_is_in_a_hurry(stage: St
         await ref.request("one too many")
     assert ref.ledger.accepted == 2
     assert ref.ledger.refused == 1
+
+
+async def test_a_tell_expires_with_the_deadline_it_inherits(stage: Stage) -> None:
+    """It was told while a message with a deadline was handled, and is never begun after that."""
+    teller, receiver = await stage.doer(), await stage.doer()
+    go = asyncio.Event()
+    begun: list[int] = []
+    held = receiver.request(lambda _: go.wait())
+    await stage.until(lambda: receiver.ledger.running)
+
+    def tells(_: Any) -> bool:
+        return receiver.tell(lambda _: begun.append(1))
+
+    assert await teller.request(tells, timeout=5)
+    assert receiver.tell(lambda _: begun.append(2))  # from outside: no deadline
+    await stage.advance(5.1)
+    go.set()
+    assert await held is True
+    await stage.until(lambda: begun)
+    assert begun == [2]
+    assert (receiver.ledger.expired, receiver.ledger.handled) == (1, 2)
+    assert stage.reasons() == ["expired"]
