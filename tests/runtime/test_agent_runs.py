@@ -237,7 +237,7 @@ def test_what_is_no_prompt_is_refused(runtime: Runtime) -> None:
 def test_a_timeout_ends_the_run_and_the_call(runtime: Runtime, gate: "Gate") -> None:
     """At its timeout a run is answered, and the provider call behind it is cancelled."""
     agent = Agent(FakeModel(gate), timeout=0.05)
-    with pytest.raises(DeadlineExceededError, match="agent .* took longer than .* 0.05 s"):
+    with pytest.raises(DeadlineExceededError, match=r"agent .* took longer than .* 0\.05 s"):
         agent.run("x", runtime=runtime)
     gate.until(cancelled=1)
     run = agent.submit("x", runtime=runtime, timeout=60)
