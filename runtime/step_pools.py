@@ -61,7 +61,7 @@ class StepPools:
                 number = len(self._pairs)
                 mark = f"-{number}" if number else ""
                 workers, threads = self._sizes
-                on_loop = self._pool(f"steps{mark}", child(LoopWorker, self._crew), workers)
+                on_loop = self._pool(f"steps{mark}", child(LoopWorker, self._crew, _again), workers)
                 blocking = child(thread_worker(f"steps{mark}"))
                 on_threads = self._pool(f"blocking-steps{mark}", blocking, threads)
                 self._pairs.append((on_loop, on_threads))

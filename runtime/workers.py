@@ -2,6 +2,9 @@
 
 A step that fails is a `StepDone` with its error, so that a worker's own end (killed, crashed) can
 be told from the step's failure.
+
+An agent whose actor was killed under it is a lost worker too, one further down: its step is begun
+again by the same rule, unless somebody reads along and has heard the beginning.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from understudy.actors.kernel.actor import Actor
 from understudy.messages.agents import AgentSpec
 from understudy.messages.chat import Usage
-from understudy.messages.errors import RunCancelledError, WorkflowError
+from understudy.messages.errors import ActorDeadError, RunCancelledError, WorkflowError
 from understudy.messages.workflows import RunStep, StepDone
 from understudy.runtime.run_context import context_parameter, takes_value
 from understudy.runtime.template import as_text
@@ -24,13 +27,29 @@ if TYPE_CHECKING:
 
 
 class LoopWorker(Actor):
-    """Does steps that are agents or async functions."""
+    """Does steps that are agents or async functions.
 
-    def __init__(self, crew: Crew) -> None:
+    Args:
+        crew: whose runs these are.
+        again: the step to begin instead of one that was lost, or None when it may not be.
+    """
+
+    def __init__(self, crew: Crew, again: Callable[[RunStep], RunStep | None]) -> None:
         self._crew = crew
+        self._again = again
 
     async def on_receive(self, message: RunStep) -> StepDone:
         """Do one step."""
+        done = await self._do(message)
+        while isinstance(message.target, AgentSpec) and isinstance(done.error, ActorDeadError):
+            following = self._again(message) if message.sink is None else None
+            if following is None:
+                break
+            message = following
+            done = await self._do(message)
+        return done
+
+    async def _do(self, message: RunStep) -> StepDone:
         target = message.target
         try:
             if isinstance(target, AgentSpec):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from understudy import ActorDeadError, Agent, Runtime, Workflow, WorkflowError, step
+from understudy.actors.agents.agent import AgentActor
 from understudy.messages.tools import Effects
 from understudy.messages.workflows import RunStep
 from understudy.runtime.step_pools import _again as again
@@ -251,3 +252,32 @@ def test_only_agents_without_tools_are_begun_again_by_themselves() -> None:
     assert again(step_of(plain)) is not None
     assert again(step_of(buyer)) is None
     assert again(step_of(buyer, "idempotent")) is not None
+
+
+def kill_agents(rt: Runtime) -> int:
+    """Kill every agent actor there is, and say how many that were."""
+    agents = [cell.ref for cell in rt.system.cells() if cell.spec.cls is AgentActor]
+    for ref in agents:
+        ref.kill()
+    return len(agents)
+
+
+@pytest.mark.parametrize(("effects", "again"), [(None, True), ("at_most_once", False)])
+def test_a_step_whose_agent_was_killed_is_a_lost_one(
+    gate: "Gate", effects: Effects | None, again: bool
+) -> None:
+    """As where its worker is killed: begun again if it may happen twice, else it fails."""
+    flow = Workflow.dag("w", step("one", Agent(FakeModel(gate), name="a"), effects=effects))
+    with Runtime() as rt:
+        run = flow.submit("x", runtime=rt)
+        gate.until(arrived=1, waiting=1)
+        assert kill_agents(rt) == 1
+        if again:
+            gate.until(arrived=2, waiting=1)
+            gate.open("the second time")
+            assert run.get(timeout=10).output == "the second time"
+        else:
+            with pytest.raises(WorkflowError) as failed:
+                run.get(timeout=10)
+            assert isinstance(failed.value.cause, ActorDeadError)
+    assert_quiet(rt)
