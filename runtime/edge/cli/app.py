@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from understudy import __version__
-
-CONTEXT = {"help_option_names": ["-h", "--help"]}
+from understudy.runtime.edge.cli import inspecting
+from understudy.runtime.edge.cli.options import CONTEXT
 
 
 @click.group(context_settings=CONTEXT, no_args_is_help=True)
@@ -69,7 +69,11 @@ def run(
     return execute(Order(flow=flow, value=value, model=model, workflow=workflow, as_json=as_json))
 
 
-@app.command("provider-server", context_settings=CONTEXT)
+@app.command(
+    "provider-server",
+    context_settings=CONTEXT,
+    short_help="Play a model provider on loopback.",
+)
 @click.option("--port", default=0, show_default=True, help="Where to listen; 0 picks a free port.")
 @click.option(
     "--protocol",
@@ -130,3 +134,6 @@ def provider_server(
         spend_cap=spend_cap,
     )
     return serve(Order(limits=limits, **rest))
+
+
+app.add_command(inspecting.loadtest)

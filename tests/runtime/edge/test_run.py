@@ -199,12 +199,3 @@ def test_the_workflow_of_a_file_is_found(cli: "Cli") -> None:
     unclear = cli.run("run", first.rename(first.with_name("third.toml")), "--input", "x")
     assert unclear.returncode == 78
     assert b"Name one with --workflow: flow, other" in unclear.stderr
-
-
-@pytest.mark.parametrize("command", [(), ("run",)])
-def test_help_is_what_was_agreed(cli: "Cli", command: tuple[str, ...]) -> None:
-    """The help, word for word; it leads with commands that work as they stand."""
-    golden = Path(__file__).parent / "golden" / ("-".join((*command, "help")) + ".txt")
-    done = cli.run(*command, "--help")
-    assert done.returncode == 0
-    assert done.stdout.decode() == golden.read_text()

@@ -1,0 +1,41 @@
+"""What options of several commands are, and what is said when they are given wrongly."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+FILE = click.Path(path_type=Path)
+
+
+def whole(value: str | int) -> int:
+    """Reads a whole number above zero.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise click.BadParameter(f"{value!r} is not a whole number above 0")
+    return number
+
+
+def positive(value: str | float) -> float:
+    """Reads a number above zero.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise click.BadParameter(f"{value!r} is not a number above 0")
+    return number

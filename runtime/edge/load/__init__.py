@@ -1,0 +1,1 @@
+"""Load on agents: what is asked when (`plan`), asking it (`drive`), what came of it (`tally`)."""
