@@ -52,7 +52,7 @@ class Errand(Background):
             return
         self._work = work
         loop: Any = self.system.dispatchers["loop"]  # Any: it takes an errand for a cell
-        loop.schedule(self)
+        loop.run_errand(self)
 
     @property
     def path(self) -> str:

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 HASTY = 32
 """Answers in a row that may be had without a turn of the loop."""
+_ANSWERED: Reply[None] = Reply()
+_ANSWERED.set(None)
+NESTED = 8
+"""Background work that is begun inside of background work without a turn of the loop."""
 IDLE_RUNNERS = 64
 """Parked runners that are kept; more than that end."""
 
@@ -72,6 +76,7 @@ class LoopDispatcher:
         self._signal_context = Context()
         self._hasty = 0
         self._hasty_until = 0.0
+        self._errands = 0
 
     def schedule(self, cell: Cell) -> None:
         """See `Dispatcher.schedule`: at most one callback on the loop, or one signal to it."""
@@ -201,6 +206,24 @@ class LoopDispatcher:
                 return False
             if self.now() >= until if reply is None else reply._state:
                 return False
+
+    def run_errand(self, errand: Any) -> None:  # Any: an Errand, which passes for a Cell
+        """Begin background work: here and now where a runner is free to go on with it.
+
+        The actor that has begun it is in hand, so work that ends at once has ended when `background`
+        returns.
+        """
+        if get_ident() != self.thread or not self.idle or self._errands >= NESTED:
+            self.schedule(errand)
+            return
+        outer = self.cell
+        self._errands += 1
+        self.ready.appendleft(errand)
+        try:
+            self._lend(_ANSWERED)  # this one, and nothing that is ready behind it
+        finally:
+            self._errands -= 1
+            self.cell = outer
 
     def _parked(self) -> Runner | None:
         """Take a parked runner, past those that somebody has cancelled in this very turn."""

@@ -55,6 +55,10 @@ class SimDispatcher(LoopDispatcher):
         self._haste = rng.choice(HASTE)
         self._worked = 0.0
 
+    def run_errand(self, errand: Any) -> None:  # Any: an Errand, which passes for a Cell
+        """See `LoopDispatcher.run_errand`: here, what is next is drawn among all that is ready."""
+        self.schedule(errand)
+
     def hasten(self, reply: Reply[Any]) -> None:
         """See `LoopDispatcher.hasten`: sometimes."""
         if self._rng.random() < self._haste:
