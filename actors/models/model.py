@@ -140,9 +140,10 @@ class ModelActor(Actor):
         return Answered(call, outcome)
 
     async def _attempt(self, call: Call) -> Completion | Embeddings:
-        if not self._permits.needed(call.asked):
+        permit = self._permits.of(call.asked)
+        if permit is None:
             return await self._answer(call)
-        async with self._permits.of(call.asked) as permit:
+        async with permit:
             answer = await self._answer(call)
             permit.used(answer)
             return answer

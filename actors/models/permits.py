@@ -12,9 +12,9 @@ cancellation of the call, which is often why it ends, it would be dropped.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
 
 from understudy.actors.kernel.origins import origin_in_hand
 from understudy.actors.kernel.ref import Ref
@@ -36,16 +36,51 @@ _NOWHERE = Origin()
 
 
 class Attempt:
-    """What is known about one attempt."""
+    """One attempt, as an asynchronous context: a permit before it, its end told after it.
 
-    __slots__ = ("answer",)
+    Raises:
+        RateLimitError, BreakerOpenError, OverloadedError: on entering: there is no permit.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_limiter", "_request", "_ticket", "answer")
+
+    def __init__(
+        self,
+        limiter: Ref[Any],  # Any: Ref of a limiter
+        ticket: str,
+        request: Complete | Embed,
+    ) -> None:
+        self._limiter = limiter
+        self._ticket = ticket
+        self._request = request
         self.answer: Completion | Embeddings | None = None
 
     def used(self, answer: Completion | Embeddings) -> None:
         """It has succeeded."""
         self.answer = answer
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._limiter.request(_ask(self._ticket, self._request))
+        except BaseException:
+            self._settle(Settle(ticket=self._ticket, ended="unknown"))
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._settle(_succeeded(self._ticket, self.answer))
+        else:
+            self._settle(_failed(self._ticket, error, self._request))
+
+    def _settle(self, settle: Settle) -> None:
+        cell = self._limiter.cell
+        cell.post(Envelope(settle, cell=cell, lane=Lane.ANSWER))
 
 
 class Permits:
@@ -63,35 +98,12 @@ class Permits:
         self._owner = owner
         self._numbers = itertools.count(1)
 
-    def needed(self, request: Complete | Embed) -> bool:
-        """Whether anybody bounds this model."""
-        return self._limiter_for(request.model) is not None
-
-    @asynccontextmanager
-    async def of(self, request: Complete | Embed) -> AsyncIterator[Attempt]:
-        """Wait for a permit, and give it back at the end of the block.
-
-        Raises:
-            RateLimitError, BreakerOpenError, OverloadedError: there is none.
-        """
-        attempt = Attempt()
+    def of(self, request: Complete | Embed) -> Attempt | None:
+        """An attempt that waits for a permit first; None when nobody bounds this model."""
         limiter = self._limiter_for(request.model)
         if limiter is None:
-            yield attempt
-            return
-        ticket = f"{self._owner}#{next(self._numbers)}"
-        settle = Settle(ticket=ticket, ended="unknown")
-        try:
-            await limiter.request(_ask(ticket, request))
-            try:
-                yield attempt
-                settle = _succeeded(ticket, attempt.answer)
-            except BaseException as error:
-                settle = _failed(ticket, error, request)
-                raise
-        finally:
-            cell = limiter.cell
-            cell.post(Envelope(settle, cell=cell, lane=Lane.ANSWER))
+            return None
+        return Attempt(limiter, f"{self._owner}#{next(self._numbers)}", request)
 
 
 def _ask(ticket: str, request: Complete | Embed) -> Acquire:

@@ -210,8 +210,8 @@ class LoopDispatcher:
     def run_errand(self, errand: Any) -> None:  # Any: an Errand, which passes for a Cell
         """Begin background work: here and now where a runner is free to go on with it.
 
-        The actor that has begun it is in hand, so work that ends at once has ended when `background`
-        returns.
+        The actor that has begun it is in hand, so work that ends at once has ended when
+        `background` returns.
         """
         if get_ident() != self.thread or not self.idle or self._errands >= NESTED:
             self.schedule(errand)

@@ -50,7 +50,9 @@ class Caller(Actor):
             self.background(self._call(message), then=done)
 
     async def _call(self, seconds: float) -> None:
-        async with self._permits.of(REQUEST):
+        permit = self._permits.of(REQUEST)
+        assert permit is not None
+        async with permit:
             await asyncio.sleep(seconds)
 
 
@@ -124,7 +126,9 @@ def test_a_permit_that_meets_a_cancelled_caller_comes_back(play: "Play") -> None
         permits = Permits(lambda _: desk.ref, "someone")
 
         async def call() -> None:
-            async with permits.of(REQUEST):
+            permit = permits.of(REQUEST)
+            assert permit is not None
+            async with permit:
                 await asyncio.sleep(60)
 
         first = asyncio.create_task(call())
