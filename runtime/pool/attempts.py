@@ -11,9 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from understudy.actors.kernel.reply import FAILED, UNHANDLED
+from understudy.actors.kernel.reply import FAILED, UNHANDLED, Reply
 from understudy.messages.envelope import Envelope
-from understudy.messages.errors import ActorDeadError, ActorRestartedError, UnderstudyError
+from understudy.messages.errors import (
+    ActorDeadError,
+    ActorRestartedError,
+    BreakerOpenError,
+    UnderstudyError,
+)
 from understudy.runtime.pool.options import MAX_CRASHES, PoolOptions
 
 if TYPE_CHECKING:
@@ -79,3 +84,11 @@ class Attempts:
             self._counts.pop(id(env), None)
         self._cell.look()
         self._assign()
+
+
+def refusal(path: str, after: float) -> Reply[Any]:  # Any: it holds an error
+    """The answer to a job while the breaker of the pool at `path` is open."""
+    msg = f"the workers of {path} crash; a new one is tried in {after:.1f} s"
+    refused: Reply[Any] = Reply()
+    refused.set_exception(BreakerOpenError(msg, retry_after=after, actor=path))
+    return refused

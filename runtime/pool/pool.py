@@ -29,18 +29,9 @@ from understudy.actors.kernel.system import ActorSystem, Guardian, Later
 from understudy.actors.rules.breaker import Breaker, BreakerPolicy
 from understudy.messages.control import Directive
 from understudy.messages.envelope import Envelope, Lane
-from understudy.messages.errors import (
-    BreakerOpenError,
-    UnderstudyError,
-)
-from understudy.runtime.pool.attempts import LOST, Attempts
-from understudy.runtime.pool.options import (
-    IDLE,
-    PoolOptions,
-    PoolStats,
-    size_of,
-    stats_of,
-)
+from understudy.messages.errors import UnderstudyError
+from understudy.runtime.pool.attempts import LOST, Attempts, refusal
+from understudy.runtime.pool.options import IDLE, PoolOptions, PoolStats, size_of, stats_of
 from understudy.runtime.pool.queue import Queue, QueueDispatcher, Worker, patient
 
 BREAKER = BreakerPolicy(min_calls=5)
@@ -119,9 +110,9 @@ class Pool:
             A Reply with the worker's answer, or `MailboxFullError`, `BreakerOpenError`,
             `DeadlineExceededError`, `ActorDeadError` (the pool has ended).
         """
-        refused = self._refusal()
-        if refused is not None:
-            return refused
+        now = self._system.now()
+        if self._breaker.state(now) == "open":
+            return refusal(self._cell.path, self._breaker.retry_after(now))
         return self.ref.request(job, timeout=self._options.timeout if timeout is None else timeout)
 
     def submit_patiently(
@@ -136,17 +127,6 @@ class Pool:
             return self.submit(job, timeout=timeout)
         finally:
             patient.reset(token)
-
-    def _refusal(self) -> Reply[Any] | None:  # Any: it holds an error
-        """The answer to a job while the breaker is open."""
-        now = self._system.now()
-        if self._breaker.state(now) == "open":
-            after = self._breaker.retry_after(now)
-            msg = f"the workers of {self._cell.path} crash; a new one is tried in {after:.1f} s"
-            refused: Reply[Any] = Reply()
-            refused.set_exception(BreakerOpenError(msg, retry_after=after, actor=self._cell.path))
-            return refused
-        return None
 
     def resize(self, size: int | tuple[int, int]) -> None:
         """Change the bounds; busy workers above the maximum end after their job."""
