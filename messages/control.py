@@ -192,6 +192,7 @@ class ShutdownReport(msgspec.Struct, frozen=True, kw_only=True):
         cancelled: runs that were cancelled because the time was over.
         abandoned: what was still running at the end, by path.
         duration: seconds it took.
+        signal: the number of the second signal, which cut the drain of `serve()` short; else None.
     """
 
     ledger: Ledger
@@ -199,3 +200,59 @@ class ShutdownReport(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
     abandoned: tuple[str, ...]
     duration: float
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """For `sys.exit`: 0 when everything was finished, 1 when not, 128 + n by a signal's cut."""
+        if self.signal is not None:
+            return 128 + self.signal
+        return 1 if self.cancelled or self.abandoned else 0
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How a runtime is at one instant; encodes to JSON.
+
+    Attributes:
+        live: it runs and its loop turns; a process that is not should be ended.
+        ready: it is live and there is nothing in `why`: send it work.
+        why: what keeps it from being ready, a sentence each.
+        stopping: it drains, or has stopped.
+        parked: paths of actors that have failed too often and wait for `ref.restart()`.
+        breakers: what is not called at present: limiters, tools and pools, by name.
+        loop_lag: seconds that the loop's last sign of life took, or takes by now.
+        open_runs: runs under way.
+    """
+
+    name: str
+    live: bool
+    ready: bool
+    why: tuple[str, ...]
+    stopping: bool
+    parked: tuple[str, ...]
+    breakers: tuple[str, ...]
+    loop_lag: float
+    open_runs: int
+
+
+class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a changed configuration, by key.
+
+    Attributes:
+        applied: in force from now on; what is under way goes on as it began.
+        restart: takes effect when the process is started anew.
+        overruled: code has set something else, which stays.
+    """
+
+    applied: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    overruled: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = (
+            ("applied", self.applied),
+            ("needs a restart", self.restart),
+            ("overruled by code", self.overruled),
+        )
+        said = "; ".join(f"{what}: {', '.join(keys)}" for what, keys in parts if keys)
+        return said or "nothing has changed"

@@ -124,5 +124,11 @@ class LimiterStats(msgspec.Struct, frozen=True, kw_only=True):
     breaker: str
 
 
+class Adjust(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell a limiter that its account may do something else from now on."""
+
+    limit: Limit
+
+
 class AskStats(msgspec.Struct, frozen=True):
     """Ask a limiter for its `LimiterStats`."""

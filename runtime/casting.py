@@ -32,6 +32,7 @@ class Casting(ABC):
     """The part of a Runtime that makes actors, groups and pools, and shows who is there."""
 
     name: str
+    _pools: dict[str, PoolHandle]
 
     @property
     @abstractmethod
@@ -185,7 +186,13 @@ class Casting(ABC):
             pool = Pool(self.system, name, spec, options)
         else:
             pool = KeyedPool(self.system, name, spec, options, key)
-        return PoolHandle(pool, queue), pool.fill()
+        handle = self._pools[name] = PoolHandle(pool, queue)
+        return handle, pool.fill()
+
+    @property
+    def pools(self) -> dict[str, PoolHandle]:
+        """The pools that were made here and have not ended, by name. Any thread."""
+        return {name: it for name, it in list(self._pools.items()) if it.ref.is_alive()}
 
     def tree(self) -> ActorNode:
         """All actors as one struct: states, mailboxes, what each is doing; `print` draws it."""

@@ -53,6 +53,8 @@ class Lifecycle(Submitter):
         self._shutdown: Shutdown | None = None
         self._token: Token[Runtime | None] | None = None
         self._hosted = False
+        self._stop_calls: list[Callable[[Shutdown, float], None]] = []
+        self._reload_lock = threading.Lock()
 
     # -- what a Runtime fills in -------------------------------------------------------------------
 
@@ -274,6 +276,8 @@ class Lifecycle(Submitter):
             running.discard(self._itself())
             alive.discard(self._itself())
             self.refuse()
+            for call in self._stop_calls:
+                call(shutdown, seconds)
             if not system.loop.is_closed():
                 system.call_on_loop(shutdown.begin)
         if system.loop.is_closed():

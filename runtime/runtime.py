@@ -10,8 +10,8 @@ Several may live in one process and know nothing of each other. It takes no sign
 thread before it is entered. Everything that reads time, draws random numbers or opens a socket goes
 through the ports that it is given.
 
-Its verbs are in three rooms: what has a loop (`lifecycle`), what makes actors (`casting`), what
-starts runs (`submit`).
+Its verbs are in four rooms: what has a loop (`lifecycle`), what makes actors (`casting`), what
+starts runs (`submit`), what lives in a daemon (`serving`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import msgspec
 
 from understudy.actors.kernel.clock import Clock, SystemClock
 from understudy.actors.kernel.dead_letters import DeadLetters
@@ -36,10 +38,10 @@ from understudy.messages.errors import ConfigError, WouldDeadlockError
 from understudy.messages.limits import Limit, LimiterStats
 from understudy.runtime.blocking import result_of
 from understudy.runtime.casting import Casting
-from understudy.runtime.config.schema import Config
+from understudy.runtime.config.schema import Config, RuntimeConfig
 from understudy.runtime.crew import Crew
 from understudy.runtime.events import EventBus
-from understudy.runtime.lifecycle import Lifecycle
+from understudy.runtime.serving.verbs import Serving
 
 if TYPE_CHECKING:
     import httpx
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Runtime(Lifecycle, Casting):
+class Runtime(Serving, Casting):
     """See the module's docstring.
 
     Args:
@@ -84,6 +86,16 @@ class Runtime(Lifecycle, Casting):
         seed: int | None = None,
     ) -> None:
         self.config = config or Config()
+        self.source: Path | None = None
+        arguments = {
+            "workers": workers,
+            "threads": threads,
+            "max_runs": max_runs,
+            "shutdown": shutdown,
+            "limits": limits,
+            "prices": prices,
+        }
+        self.given = {name: value for name, value in arguments.items() if value is not None}
         sizes = self.config.runtime
         self._workers = sizes.workers if workers is None else workers
         self._threads = sizes.threads if threads is None else threads
@@ -95,6 +107,7 @@ class Runtime(Lifecycle, Casting):
             if getattr(self, f"_{option}") < 1:
                 msg = f"Runtime({option}={getattr(self, f'_{option}')}): at least 1 is needed"
                 raise ConfigError(msg)
+        self._pools = {}
         super().__init__(
             name,
             EventBus(f"understudy-{name}-events"),
@@ -119,7 +132,20 @@ class Runtime(Lifecycle, Casting):
         from understudy.runtime.graph import check_workflow
 
         config = load_config(Path(path), os.environ, check=check_workflow)
-        return cls(config=config, **options)
+        runtime = cls(config=config, **options)
+        runtime.source = Path(path)
+        return runtime
+
+    def resize(self, sizes: RuntimeConfig) -> None:
+        """Other bounds from now on, where code has not set them; what is under way goes on."""
+        bounds = {**msgspec.structs.asdict(sizes), **self.given}
+        self._workers, self._threads = bounds["workers"], bounds["threads"]
+        self._max_runs, self._shutdown_time = bounds["max_runs"], bounds["shutdown"]
+        crew = self.crew
+        crew.troupe.resize(self._max_runs)
+        crew.steps.resize(self._workers, self._threads)
+        for threads in list(self._threads_made):
+            threads.resize(self._threads)
 
     def limiters(self) -> dict[str, LimiterStats]:
         """What each limiter does at this instant, by its pattern (and account); blocks.

@@ -42,6 +42,7 @@ class Shutdown:
     ) -> None:
         self._system = system
         self._open_runs = open_runs
+        self._open_before = len(open_runs)
         self._tear_down = tear_down
         self._begin = system.now()
         self._seconds = float("inf")
@@ -88,7 +89,6 @@ class Shutdown:
 
     async def _phases(self) -> ShutdownReport:
         system = self._system
-        open_before = len(self._open_runs)
         await self._until(self._no_runs, draining=True)
         left = list(self._open_runs.values())
         for run in left:
@@ -100,7 +100,7 @@ class Shutdown:
         for path in abandoned:
             logger.error("%s did not end in time and is abandoned", path)
         system.closing = True
-        report = self._report(abandoned, open_before - len(left), len(left))
+        report = self._report(abandoned, max(0, self._open_before - len(left)), len(left))
         await self._tear_down()
         return report
 

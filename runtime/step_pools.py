@@ -50,6 +50,15 @@ class StepPools:
         on_loop, on_threads = self._at(depth)
         return on_loop if is_async(target) else on_threads
 
+    def resize(self, workers: int, threads: int) -> None:
+        """Other bounds from now on; busy workers above them end after their step."""
+        with self._lock:
+            self._sizes = (workers, threads)
+            pairs = list(self._pairs)
+        for on_loop, on_threads in pairs:
+            on_loop.resize((0, workers))
+            on_threads.resize((0, threads))
+
     @property
     def pools(self) -> list[Pool]:
         """All that have been made."""

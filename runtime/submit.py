@@ -11,6 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from logging import INFO
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,6 +37,8 @@ from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
 from understudy.runtime.options import account_of, check, check_resume, with_changes
 from understudy.runtime.runs import Run
+from understudy.runtime.serving.logs import log_run
+from understudy.runtime.serving.logs import runs as runs_logger
 from understudy.runtime.stream import Stream
 
 if TYPE_CHECKING:
@@ -360,8 +363,8 @@ class Submitter(ABC):
         return system.now()
 
     def _never_began(self, origin: Origin, name: str, begin: float, error: BaseException) -> None:
-        if self.events.wants(RunFinished):
-            self._publish_end(origin, name, "failed", begin, Outcome(error=error))
+        if self.events.wants(RunFinished) or runs_logger.isEnabledFor(INFO):
+            self._tell_end(origin, name, "failed", begin, Outcome(error=error))
 
     def _opened(self, run: Run[Any], name: str, begin: float) -> Run[Any]:
         self._open_runs[id(run)] = run
@@ -370,13 +373,13 @@ class Submitter(ABC):
             self._open_runs.pop(id(run), None)
             if self._refusing and not self._open_runs:
                 self._ran_dry()
-            if self.events.wants(RunFinished):
-                self._publish_end(run.origin, name, run.status, begin, reply.outcome())
+            if self.events.wants(RunFinished) or runs_logger.isEnabledFor(INFO):
+                self._tell_end(run.origin, name, run.status, begin, reply.outcome())
 
         run.reply.add_done_callback(closed)
         return run
 
-    def _publish_end(
+    def _tell_end(
         self, origin: Origin, name: str, status: str, begin: float, outcome: Outcome
     ) -> None:
         value = outcome.value if outcome.error is None else getattr(outcome.error, "partial", None)
@@ -385,13 +388,20 @@ class Submitter(ABC):
         else:
             usage = getattr(outcome.error, "usage", None) or Usage()
         system = self.stage
+        duration = system.now() - begin
+        if runs_logger.isEnabledFor(INFO):
+            log_run(
+                origin, name, status=status, duration=duration, usage=usage, error=outcome.error
+            )
+        if not self.events.wants(RunFinished):
+            return
         event = RunFinished(
             at=system.clock.wall(),
             run_id=origin.run_id or "",
             trace_id=origin.trace_id or "",
             name=name,
             status=status,
-            duration=system.now() - begin,
+            duration=duration,
             usage=usage,
             error=None if outcome.error is None else to_wire(outcome.error),
         )

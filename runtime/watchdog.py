@@ -47,6 +47,14 @@ class Watchdog:
         self._stop = threading.Event()
         self._sign = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
+        self._asked: float | None = None
+        self._took = 0.0
+
+    @property
+    def lag(self) -> float:
+        """Seconds that the loop's last sign of life took, or takes by now. Any thread."""
+        asked = self._asked
+        return self._took if asked is None else max(0.0, self._system.now() - asked)
 
     def start(self) -> None:
         """Begin to watch."""
@@ -60,8 +68,9 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._stop.wait(self._interval):
             self._sign.clear()
+            self._asked = self._system.now()
             try:
-                self._system.loop.call_soon_threadsafe(self._sign.set)
+                self._system.loop.call_soon_threadsafe(self._give_sign)
             except RuntimeError:
                 self._system.loop_lost()
                 return
@@ -75,6 +84,12 @@ class Watchdog:
                 if not self._system.loop.is_running():
                     self._system.loop_lost()
                     return
+
+    def _give_sign(self) -> None:
+        if self._asked is not None:
+            self._took = self._system.now() - self._asked
+        self._asked = None
+        self._sign.set()
 
     def _report(self) -> None:
         cell = self._dispatcher.cell

@@ -44,6 +44,10 @@ class Troupe:
         self._lock = allocate_lock()
         self._running = 0
 
+    def resize(self, max_runs: int) -> None:
+        """Another bound from now on; runs above it go on."""
+        self._max_runs = max_runs
+
     def run(self, message: RunAgent, timeout: float) -> Reply[Any]:  # Any: a Result
         """Start a run.
 

@@ -28,18 +28,31 @@ _Costs = tuple[float, float, float, float]
 class Buckets:
     """See the module's docstring. Not thread-safe."""
 
-    __slots__ = ("_all", "_burst", "_given", "_learnt")
+    __slots__ = ("_all", "_burst", "_configured", "_given", "_learnt")
 
     def __init__(self, limit: Limit) -> None:
-        self._burst = limit.burst
-        given = [
-            (what, self._bucket(rate, period))
-            for field, period, what in _FIELDS.values()
-            if (rate := getattr(limit, field)) is not None
-        ]
-        self._given: _Counted = tuple(given)
+        self._configured: dict[str, Gcra] = {}
         self._learnt: dict[str, dict[str, Gcra]] = {}
         self._all: dict[str, _Counted] = {}
+        self.adjust(limit)
+
+    def adjust(self, limit: Limit) -> None:
+        """Other rates from now on; what is owed under the old ones stays owed."""
+        self._burst = limit.burst
+        before, self._configured = self._configured, {}
+        for field, period, _ in _FIELDS.values():
+            rate = getattr(limit, field)
+            if rate is not None:
+                bucket = self._configured[field] = self._bucket(rate, period)
+                if field in before:
+                    bucket.follow(before[field])
+        self._given: _Counted = tuple(
+            (what, self._configured[field])
+            for field, _, what in _FIELDS.values()
+            if field in self._configured
+        )
+        for model in self._learnt:
+            self._combine(model)
 
     def wait(self, now: float, ask: Acquire) -> float:
         """Seconds until a call may be made."""
@@ -100,11 +113,14 @@ class Buckets:
             if not limit or name not in _FIELDS:
                 return
             bucket = learnt[name] = self._bucket(limit, _FIELDS[name][1])
-            more = tuple((_FIELDS[each][2], found) for each, found in learnt.items())
-            self._all[model] = self._given + more
+            self._combine(model)
         if limit:
             bucket.slow_to(_interval(limit, headroom))
         bucket.tighten(now, headroom.remaining, headroom.reset)
+
+    def _combine(self, model: str) -> None:
+        learnt = tuple((_FIELDS[each][2], found) for each, found in self._learnt[model].items())
+        self._all[model] = self._given + learnt
 
     def _bucket(self, rate: float, period: float) -> Gcra:
         return Gcra(rate, period, burst=max(1.0, rate / period * self._burst))

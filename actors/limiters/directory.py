@@ -18,7 +18,7 @@ from understudy.actors.kernel.system import ActorSystem, Guardian
 from understudy.actors.limiters.limiter import LimiterActor
 from understudy.messages.control import Overflow
 from understudy.messages.errors import ConfigError
-from understudy.messages.limits import AskStats, Limit, LimiterStats
+from understudy.messages.limits import Adjust, AskStats, Limit, LimiterStats
 
 _MAILBOX = MailboxOptions(overflow=Overflow.WAIT)
 """Who finds it full waits: only the limiter itself, which answers at once, says who is too many."""
@@ -36,18 +36,10 @@ class LimiterDirectory:
     """
 
     def __init__(self, system: ActorSystem, limits: Mapping[str, Limit]) -> None:
-        for pattern, limit in limits.items():
-            if ":" not in pattern:
-                msg = (
-                    f"limits={{{pattern!r}: ...}}: write it as 'provider:model', such as 'openai:*'"
-                )
-                raise ConfigError(msg)
-            given: object = limit
-            if not isinstance(given, Limit):
-                msg = f"limits={{{pattern!r}: {given!r}}}: give a Limit(...)"
-                raise ConfigError(msg)
+        self.check(limits)
         self._system = system
         self._limits = dict(limits)
+        self._version = 0
         self._made: dict[tuple[str, str], Ref[Any]] = {}  # Any: Ref of LimiterActor
         self._agents: dict[str, tuple[Limit, Ref[Any]]] = {}  # Any: Ref of LimiterActor
         branch = ChildSpec(cls=Guardian, name="limiters")
@@ -64,8 +56,13 @@ class LimiterDirectory:
             remote: whether it is called over the network.
         """
         known: dict[str, Ref[Any] | None] = {}  # Any: Ref of LimiterActor
+        version = self._version
 
         def limiter_for(model: str) -> Ref[Any] | None:  # Any: Ref of LimiterActor
+            nonlocal version
+            if version != self._version:  # other patterns may match now
+                version = self._version
+                known.clear()
             ref = known.get(model)
             if model not in known or (ref is not None and not ref.is_alive()):
                 ref = known[model] = self._find(f"{provider}:{model}", account, remote=remote)
@@ -96,6 +93,40 @@ class LimiterDirectory:
             ref = self._system.spawn(spec, parent=self._branch).get()
             self._agents[name] = (limit, ref)
         return ref
+
+    @staticmethod
+    def check(limits: Mapping[str, Limit]) -> None:
+        """Raise ConfigError for a pattern without a colon, or a limit that is none."""
+        for pattern, limit in limits.items():
+            if ":" not in pattern:
+                msg = (
+                    f"limits={{{pattern!r}: ...}}: write it as 'provider:model', such as 'openai:*'"
+                )
+                raise ConfigError(msg)
+            given: object = limit
+            if not isinstance(given, Limit):
+                msg = f"limits={{{pattern!r}: {given!r}}}: give a Limit(...)"
+                raise ConfigError(msg)
+
+    def reconfigure(self, limits: Mapping[str, Limit]) -> None:
+        """Other limits from now on. Any thread; permits that are out stay out.
+
+        Raises:
+            ConfigError: as for a new directory; nothing is changed then.
+        """
+        self.check(limits)
+        self._limits = dict(limits)
+        self._version += 1
+        for (pattern, _), ref in list(self._made.items()):
+            ref.tell(Adjust(limit=limits.get(pattern, Limit())))
+
+    def open_breakers(self) -> list[str]:
+        """Which limiters refuse calls at this instant. Any thread, without asking them."""
+        return [
+            _label(*key)
+            for key, ref in list(self._made.items())
+            if ref.cell.actor is not None and ref.cell.actor.breaker_state == "open"
+        ]
 
     async def stats(self) -> dict[str, LimiterStats]:
         """Every limiter that was needed so far, by its pattern (and account)."""

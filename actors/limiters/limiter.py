@@ -41,6 +41,7 @@ from understudy.actors.rules.breaker import Breaker, BreakerPolicy
 from understudy.messages.errors import UnderstudyError
 from understudy.messages.limits import (
     Acquire,
+    Adjust,
     AskStats,
     Ended,
     Limit,
@@ -113,8 +114,13 @@ class LimiterActor(Actor):
         self._pump: Timer | None = None
         self._pump_at = 0.0
 
+    @property
+    def breaker_state(self) -> str:
+        """Closed, open or half open. Any thread: it only looks."""
+        return self._breaker.state(self._now())
+
     def on_receive(
-        self, message: Acquire | Settle | Pump | AskStats
+        self, message: Acquire | Settle | Pump | AskStats | Adjust
     ) -> Permit | LimiterStats | None:
         """Grant, queue or refuse; take a permit back; let the next one go."""
         now = self._now()
@@ -124,11 +130,19 @@ class LimiterActor(Actor):
             self._settle(message, now)
         elif isinstance(message, AskStats):
             return self._stats(now)
+        elif isinstance(message, Adjust):
+            self._adjust(message.limit)
         else:
             self._pump = None
         if self._waiting:
             self._let_go(now)
         return None
+
+    def _adjust(self, limit: Limit) -> None:
+        """Other bounds from now on; permits that are out stay out, and what is owed stays owed."""
+        self._limit = limit
+        self._slots = INFINITE if limit.max_concurrent is None else limit.max_concurrent
+        self._buckets.adjust(limit)
 
     # -- asking -----------------------------------------------------------------------------------
 

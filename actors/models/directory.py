@@ -96,6 +96,11 @@ class ModelDirectory:
             self._served[key] = served
         return served
 
+    def reconfigure(self, defaults: Defaults) -> None:
+        """Other defaults for calls that begin from now on. Any thread."""
+        self.defaults = defaults
+        self._served = {}
+
     async def aclose(self) -> None:
         """Close the transport."""
         if self._transport is not None:

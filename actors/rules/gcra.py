@@ -74,6 +74,10 @@ class Gcra:
             self._interval = interval
             self.limit = self.period / interval
 
+    def follow(self, before: Gcra) -> None:
+        """Take the place of another bucket: what is owed there is owed here."""
+        self._tat = before._tat
+
     def left(self, now: float) -> float:
         """Units that would conform now."""
         used = max(0.0, self._tat - now) / self._interval

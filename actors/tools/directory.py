@@ -65,6 +65,7 @@ class ToolDirectory:
         self._system = system
         self._defaults = defaults
         self._hands = Hands(system, process_worker)
+        self._passing = passing
         self._attempts = Attempts(system, self._hands, defaults, passing)
         self._tables: OrderedDict[tuple[int, ...], tuple[tuple[Any, ...], ToolTable]] = (
             OrderedDict()
@@ -88,6 +89,28 @@ class ToolDirectory:
         if len(self._tables) > KEPT:
             self._tables.popitem(last=False)
         return table
+
+    def reconfigure(self, defaults: ToolDefaults) -> None:
+        """Other defaults for runs that begin from now on. On the loop's thread.
+
+        Runs that are under way keep the tools as they were, slots and breakers included.
+        """
+        self._defaults = defaults
+        self._attempts = Attempts(self._system, self._hands, defaults, self._passing)
+        self._tables.clear()
+        self._stations = weakref.WeakValueDictionary()
+
+    def open_breakers(self) -> list[str]:
+        """Names of the tools that are not called at this instant. Any thread: it only looks."""
+        now = self._system.now()
+        stations = [reference() for reference in self._stations.valuerefs()]
+        return [
+            station.spec.name
+            for station in stations
+            if station is not None
+            and station.breaker is not None
+            and station.breaker.state(now) == "open"
+        ]
 
     async def call(
         self,

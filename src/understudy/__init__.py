@@ -42,9 +42,11 @@ if TYPE_CHECKING:
     )
     from understudy.messages.control import (
         Directive,
+        Health,
         Ledger,
         MailboxStats,
         Outcome,
+        Reloaded,
         ShutdownReport,
         Terminated,
     )
@@ -107,6 +109,7 @@ if TYPE_CHECKING:
     from understudy.runtime.run_context import RunContext
     from understudy.runtime.runs import Run
     from understudy.runtime.runtime import Runtime
+    from understudy.runtime.serving.logs import JsonLines, RunIds
     from understudy.runtime.stream import Stream
     from understudy.runtime.tool import arun_tools, run_tools, tool
     from understudy.runtime.toolset import Toolset
@@ -145,8 +148,10 @@ __all__ = [
     "DeadlockError",
     "Directive",
     "Event",
+    "Health",
     "HookError",
     "Hooks",
+    "JsonLines",
     "Ledger",
     "Limit",
     "LimiterStats",
@@ -164,6 +169,7 @@ __all__ = [
     "RateLimitError",
     "ReaderLagged",
     "Ref",
+    "Reloaded",
     "Reply",
     "ResponseError",
     "Result",
@@ -172,6 +178,7 @@ __all__ = [
     "RunCancelledError",
     "RunContext",
     "RunFinished",
+    "RunIds",
     "RunStarted",
     "Runtime",
     "RuntimeStoppedError",
@@ -261,9 +268,11 @@ _HOMES = {
     ],
     "messages.control": [
         "Directive",
+        "Health",
         "Ledger",
         "MailboxStats",
         "Outcome",
+        "Reloaded",
         "ShutdownReport",
         "Terminated",
     ],
@@ -324,6 +333,7 @@ _HOMES = {
     "runtime.run_context": ["RunContext"],
     "runtime.runs": ["Run"],
     "runtime.runtime": ["Runtime"],
+    "runtime.serving.logs": ["JsonLines", "RunIds"],
     "runtime.stream": ["Stream"],
     "runtime.tool": ["arun_tools", "run_tools", "tool"],
     "runtime.toolset": ["Toolset"],

@@ -90,6 +90,16 @@ class ThreadsDispatcher:
     def hasten(self, reply: Reply[Any]) -> None:
         """See `Dispatcher.hasten`: threads go on by themselves."""
 
+    def resize(self, size: int) -> None:
+        """Another bound from now on; a thread above it ends after its slice."""
+        fresh = []
+        with self._lock:
+            self.size = size
+            while self._free < 0 and (worker := self._make()) is not None:
+                fresh.append(worker)
+        for worker in fresh:
+            worker.start()
+
     def close(self) -> None:
         """End the threads as they become idle; a stuck one is left behind (daemon)."""
         with self._lock:
