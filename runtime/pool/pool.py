@@ -238,7 +238,7 @@ class Pool:
         return reply
 
     def _prepare(self, worker: Worker) -> None:
-        worker.pool = self
+        worker.pool, worker.jobs = self, self._cell
 
     def _started(self, ticket: int, reply: Reply[Ref[Any]]) -> None:
         outcome = reply.outcome()
@@ -355,10 +355,6 @@ class Pool:
                 env.lane = Lane.JOB
         return env
 
-    def bury(self) -> None:
-        """Answer jobs that were claimed too late."""
-        self._cell.bury()
-
     def job_done(
         self,
         worker: Worker,
@@ -369,14 +365,13 @@ class Pool:
         """A job has come back, or its worker was lost with it."""
         env.lane = Lane.USER
         crashed = worker.closed and self._leave(worker)
-        if self._cell.owes(env):
-            if state == DONE:
-                self._attempts.succeeded(env)
-                self._cell.settle_deferred(env, state, value)
-            else:
-                # One that had left already, and had only its job to finish, may crash too.
-                poison = crashed or (worker.closed and worker.last_error is value)
-                self._attempts.failed(env, state, value, crashed=poison)
+        if state == DONE:
+            self._attempts.succeeded(env)
+            self._cell.handled_by_worker(env, value)
+        elif self._cell.owes(env):
+            # One that had left already, and had only its job to finish, may crash too.
+            poison = crashed or (worker.closed and worker.last_error is value)
+            self._attempts.failed(env, state, value, crashed=poison)
         if crashed:
             self._crashed(value)
         elif state == DONE:

@@ -18,7 +18,16 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from understudy.actors.kernel.cell import Cell
-from understudy.actors.kernel.reply import CANCELLED, DONE, EXPIRED, FAILED, PENDING, QUEUED, Reply
+from understudy.actors.kernel.reply import (
+    CANCELLED,
+    CLAIMED,
+    DONE,
+    EXPIRED,
+    FAILED,
+    PENDING,
+    QUEUED,
+    Reply,
+)
 from understudy.messages.control import ActorState
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import UnderstudyError
@@ -46,9 +55,6 @@ class Pulling(Protocol):
 
     def gone(self, worker: Worker) -> None:
         """A worker has ended (no lock is held)."""
-
-    def bury(self) -> None:
-        """Answer jobs that were claimed too late (no lock is held)."""
 
 
 patient: ContextVar[bool] = ContextVar("understudy.patient", default=False)
@@ -80,20 +86,47 @@ class Queue(Cell):
 
     def take_locked(self) -> Envelope | None:
         """The next job for a worker; it is owed from now on (lock held)."""
-        if not self.queue:
+        queue = self.queue
+        if not queue:
             return None
+        env = queue[0]
+        reply, scope = env.reply, env.scope
+        if (  # as almost always: nothing to look at twice
+            (reply is None or reply.work == QUEUED)
+            and (scope is None or scope._state < CANCELLED)  # noqa: SLF001 - the kernel's
+            and (env.deadline is None or env.deadline > self.system.now())
+            and not (self.waiting or self.suspended)
+        ):
+            queue.popleft()
+            if reply is not None:
+                reply.work = CLAIMED
+            if self.deferred is None:
+                self.deferred = {}
+            self.deferred[id(env)] = env
+            return env
         # The pool's own operations, its end among them, are not a worker's to run, nor do they keep
         # it from its job; they are still scheduled when it has claimed one.
         operations, self.system_lane = self.system_lane, None
         scheduled = self.scheduled
-        env = super()._claim_locked()
+        claimed = super()._claim_locked()
         self.current, self.system_lane, self.scheduled = None, operations, scheduled
-        if env is None or env.lane == Lane.SYSTEM:
+        if claimed is None or claimed.lane == Lane.SYSTEM:
             return None
         if self.deferred is None:
             self.deferred = {}
-        self.deferred[id(env)] = env
-        return env
+        self.deferred[id(claimed)] = claimed
+        return claimed
+
+    def handled_by_worker(self, env: Envelope, value: Any) -> None:  # Any: the answer
+        """Answer a job, if it is still owed, in one turn of the lock."""
+        with self.lock:
+            if self.deferred is None or self.deferred.pop(id(env), None) is None:
+                return
+            late = self._settle_locked(env.reply, DONE, value)
+        if late:
+            self.late_answer(value)
+        elif env.reply is not None:
+            env.reply.wake()
 
     def bury(self) -> None:
         """Answer what was claimed too late."""
@@ -144,15 +177,21 @@ class Queue(Cell):
 class Worker(Cell):
     """An actor that pulls from a pool. Its own mailbox goes first."""
 
-    __slots__ = ("pool",)
+    __slots__ = ("jobs", "pool")
 
     batches = False
     pool: Pulling
+    jobs: Queue
 
     def claim(self) -> Envelope | None:
         """See `Mailbox.claim`."""
-        env = super().claim()
-        self.pool.bury()
+        with self.lock:
+            own = self.system_lane or self.queue or self.waiting
+            env = self._claim_locked() if own else self.idle_locked()
+        if self.fallen is not None:
+            self._bury()
+        if self.jobs.fallen is not None:
+            self.jobs.bury()
         return env
 
     def idle_locked(self) -> Envelope | None:
@@ -174,7 +213,7 @@ class Worker(Cell):
         more: bool = True,  # noqa: FBT001, FBT002 - as in Mailbox
     ) -> Envelope | None:
         """See `Mailbox.finish`; a job is answered by the pool."""
-        if not self._is_job(env):
+        if env.lane is not Lane.JOB:
             return super().finish(env, state, value, more)
         with self.lock:
             if self.current is not env:

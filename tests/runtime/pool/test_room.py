@@ -90,6 +90,9 @@ def test_a_wake_up_is_not_lost_while_a_worker_claims(monkeypatch: pytest.MonkeyP
         assert pool.submit(0).get() == 0
         cell = pool.ref.cell
         inner: Any = pool._pool
+        pool.pause()
+        pool.submit(9).cancel()  # it stays in the queue, so the claim has to look twice
+        inner._paused = False
         claim, schedule = Mailbox._claim_locked, QueueDispatcher.schedule
         first = [True]
 
