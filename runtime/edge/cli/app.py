@@ -136,4 +136,5 @@ def provider_server(
     return serve(Order(limits=limits, **rest))
 
 
+app.add_command(inspecting.doctor)
 app.add_command(inspecting.loadtest)

@@ -100,3 +100,30 @@ def loadtest(
         as_json=as_json,
     )  # fmt: skip
     return execute(order)
+
+
+@click.command(
+    context_settings=CONTEXT, short_help="Judge a configuration by the guide's checklist."
+)
+@click.argument("file", required=False, type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+def doctor(file: Path | None, *, as_json: bool) -> int:
+    """Judge a configuration by the performance guide's checklist, point by point.
+
+    Each point says what was found and where it was set, what the guide recommends, and the key to
+    change. What a configuration does not decide is said, and where it is decided; nothing is
+    guessed and nothing is run. Without FILE it is understudy.toml of this folder, or else the
+    environment and the defaults alone.
+
+    \b
+    Examples:
+      understudy doctor demos/digest.toml
+      understudy doctor --json | jq '.points[] | select(.verdict == "change") | .changes[].key'
+
+    \b
+    Exit codes: 0 judged, whatever is to be changed; 1 the report could not be written,
+    2 usage, 78 bad configuration.
+    """  # noqa: D301 - as above
+    from understudy.runtime.edge.cli.doctor import execute
+
+    return execute(file, as_json=as_json)
