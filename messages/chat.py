@@ -15,11 +15,20 @@ from understudy.messages.errors import ConfigError
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that a model asks for: the provider's id, the tool's name, decoded arguments."""
+    """A call that a model asks for.
+
+    Attributes:
+        id: the provider's, or one of ours.
+        name: of the tool.
+        arguments: decoded.
+        problem: why what the model wrote as arguments is no JSON object; they are empty then. The
+            call is not made: this is what the model reads.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any] = {}  # Any: JSON values, checked against the tool's schema later
+    problem: str | None = None
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", tag="text"):

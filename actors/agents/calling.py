@@ -74,7 +74,7 @@ class Calling:
         if hooks is not None:
             ready = [await self._before(call) for call in turn.tool_calls]
         waiting = [
-            each for each in ready if isinstance(each, ToolCall) and self._needs_approval(each.name)
+            each for each in ready if isinstance(each, ToolCall) and self._needs_approval(each)
         ]
         if not waiting:
             return self._messages(turn, await self._all(ready))
@@ -103,7 +103,10 @@ class Calling:
             raise ConfigError(f"resume=: nothing is known of the call of {missing[0]}")
         return self._messages(turn, [results[call.id] for call in turn.tool_calls])
 
-    def _needs_approval(self, name: str) -> bool:
+    def _needs_approval(self, call: ToolCall) -> bool:
+        name = call.name
+        if call.problem is not None:
+            return False  # it will not be called
         if name in self._delegates:
             return self._delegates.needs_approval(name)
         return self._table is not None and self._table.needs_approval(name)

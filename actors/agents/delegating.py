@@ -76,7 +76,9 @@ class Delegates:
         if self._telling is not None:
             await self._telling.started(call)
         prompt = call.arguments.get("prompt")
-        if not isinstance(prompt, str) or len(call.arguments) != 1:
+        if call.problem is not None:
+            result = failed(call, call.problem)
+        elif not isinstance(prompt, str) or len(call.arguments) != 1:
             result = failed(call, f"{call.name} takes one argument: prompt, a text")
         else:
             result = await self._run_agent(call, self._tools[call.name], prompt)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from understudy.actors.models.anthropic_request import redacted
-from understudy.actors.models.assembly import Assembly, RefusedError, parse_arguments
+from understudy.actors.models.assembly import Assembly, RefusedError
 from understudy.actors.models.wire import ErrorDetail, JsonReader, refusal_of
 from understudy.messages.chat import Thought, Usage
 from understudy.messages.models import Complete, FinishReason
@@ -38,7 +38,7 @@ class Block(msgspec.Struct):
     data: str | None = None
     id: str | None = None
     name: str | None = None
-    input: dict[str, Any] | None = None  # Any: JSON
+    input: Any = None  # Any: JSON
     partial_json: str | None = None
     stop_reason: str | None = None
 
@@ -146,8 +146,7 @@ class AnthropicAssembly(Assembly):
         block = gathering.block
         match block.type:
             case "tool_use":
-                arguments = block.input or parse_arguments(block.name, gathering.json)
-                self.call(block.id, block.name, arguments)
+                self.call(block.id, block.name, block.input or "".join(gathering.json))
             case "thinking":
                 text, token = "".join(gathering.thinking), "".join(gathering.signature)
                 self.thoughts.append(

@@ -6,7 +6,8 @@ calls, thoughts, usage, the end. A format says in `read` what one payload means,
 
 Guarantees: text and tool arguments are gathered in lists and joined once. Numbers that a provider
 does not give are estimated and marked (`usage.measured`). Every tool call has an id, unique within
-its conversation also where the provider gives none.
+its conversation also where the provider gives none. Arguments that are no JSON object are the
+call's `problem`: the model hears of them like of any other wrong argument.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ import msgspec
 
 from understudy.actors.models.failures import Refusal
 from understudy.actors.models.provider import TextPiece, ThoughtPiece
-from understudy.actors.models.wire import BAD_JSON, JsonObject
+from understudy.actors.models.wire import BAD_JSON, JsonObject, encode
 from understudy.actors.rules.kept import kept
 from understudy.actors.rules.strict_schema import drop_added_nulls
 from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.chat import AssistantMessage, Thought, ToolCall, Usage, text_of
 from understudy.messages.codec import MAX_DEPTH
 from understudy.messages.depth import json_too_deep
-from understudy.messages.errors import ResponseError
 from understudy.messages.limits import Headroom
 from understudy.messages.models import Complete, Completion, FinishReason
 
@@ -121,10 +121,20 @@ class Assembly(ABC):
             self._shown.add(text)
             self._fresh.append(ThoughtPiece(text=text))
 
-    def call(self, id: str | None, name: str | None, arguments: JsonObject) -> ToolCall:
-        """A tool call is complete."""
+    def call(self, id: str | None, name: str | None, arguments: Any) -> ToolCall:
+        """A tool call is complete.
+
+        Args:
+            id: the provider's.
+            name: of the tool.
+            arguments: as the provider has them: an object, its text, or None for none at all.
+        """
+        given, problem = read_arguments(arguments)  # Any: whatever came
         call = ToolCall(
-            id=id or self._spare_id(), name=name or "", arguments=self._relaxed(name, arguments)
+            id=id or self._spare_id(),
+            name=name or "",
+            arguments=self._relaxed(name, given),
+            problem=problem,
         )
         self._calls.append(call)
         return call
@@ -133,13 +143,11 @@ class Assembly(ABC):
         """Before the completion is made: build what waited for the end."""
 
     def completion(self, request_id: str | None, headroom: tuple[Headroom, ...] = ()) -> Completion:
-        """The whole answer.
-
-        Raises:
-            ResponseError: a tool call whose arguments are no JSON object.
-        """
+        """The whole answer."""
         self.close()
         finish = self.finish or "stop"
+        if finish == "length":
+            self._calls = [_cut(call) for call in self._calls]
         if self._calls and finish == "stop":
             finish = "tool_calls"  # some say "stop", or nothing, after calls
         return Completion(
@@ -186,23 +194,42 @@ class Assembly(ABC):
         return arguments
 
 
-_arguments = msgspec.json.Decoder(dict[str, Any] | None)  # Any: JSON
+_decode = msgspec.json.Decoder().decode
+_SHOWN = 200
 
 
-def parse_arguments(name: str | None, fragments: list[str]) -> JsonObject:
-    """The arguments of a call from the fragments they came in; none at all for empty ones.
+def read_arguments(given: Any) -> tuple[JsonObject, str | None]:  # Any: whatever came
+    """The arguments of a call, and what is wrong with them, for the model to read.
 
-    Raises:
-        ResponseError: they are no JSON object. The model may do better when asked again.
+    Args:
+        given: an object, the text of one, or None; an empty text is how tools without arguments
+            are called.
     """
-    text = "".join(fragments)
-    if not text.strip():
-        return {}  # how tools without arguments are called
-    data = text.encode("utf-8", "surrogatepass")
-    told = f"the arguments of the tool call {name!r}"
-    if json_too_deep(data, MAX_DEPTH):
-        raise ResponseError(f"{told} nest deeper than {MAX_DEPTH} levels")
-    try:
-        return _arguments.decode(data) or {}
-    except BAD_JSON as error:
-        raise ResponseError(f"{told} are no JSON object: {error}", retryable=True) from None
+    found, why = given, ""
+    if isinstance(given, str):
+        data = given.strip().encode("utf-8", "surrogatepass")
+        if json_too_deep(data, MAX_DEPTH):
+            return {}, _problem(f"they nest deeper than {MAX_DEPTH} levels")
+        try:
+            found = _decode(data) if data else None
+        except BAD_JSON as error:
+            why = f" ({error})"
+    if found is None:
+        return {}, None
+    if isinstance(found, dict):
+        return found, None
+    shown = given if isinstance(given, str) else encode(given).decode()
+    if len(shown) > _SHOWN:  # mistakes are at the beginning or at the end
+        shown = f"{shown[: _SHOWN // 2]} ... {shown[-_SHOWN // 2 :]}"
+    return {}, _problem(f"no JSON object{why}: {shown}")
+
+
+def _problem(what: str) -> str:
+    return f"Invalid arguments, {what}. It was not called; call it again with one JSON object."
+
+
+def _cut(call: ToolCall) -> ToolCall:
+    if call.problem is None:
+        return call
+    told = f"max_tokens cut the answer within the arguments. {call.problem}"
+    return msgspec.structs.replace(call, problem=told)

@@ -44,7 +44,7 @@ class FunctionPart(msgspec.Struct):
 
     id: str | None = None
     name: str | None = None
-    args: dict[str, Any] | None = None  # Any: JSON
+    args: Any = None  # Any: JSON
 
 
 class Part(msgspec.Struct, rename="camel"):
@@ -162,7 +162,7 @@ class GeminiAssembly(Assembly):
         signature = part.thought_signature
         if part.function_call is not None:
             function = part.function_call
-            call = self.call(function.id, function.name, function.args or {})
+            call = self.call(function.id, function.name, function.args)
             self._sign("call", signature, call.id)
         elif part.thought:
             self.think(part.text)

@@ -23,7 +23,7 @@ class FunctionPart(msgspec.Struct):
     """What is called."""
 
     name: str | None = None
-    arguments: dict[str, Any] | None = None  # Any: JSON
+    arguments: Any = None  # Any: JSON
 
 
 class CallPart(msgspec.Struct):
@@ -79,7 +79,7 @@ class OllamaAssembly(Assembly):
         self.say(message.content)
         for part in message.tool_calls or ():
             function = part.function or FunctionPart()
-            self.call(part.id, function.name, function.arguments or {})
+            self.call(part.id, function.name, function.arguments)
         if line.done:
             self._end(line)
 

@@ -6,7 +6,9 @@ arguments that are decoded already or empty, usage on every chunk, finish reason
 
 from __future__ import annotations
 
-from understudy.actors.models.assembly import Assembly, RefusedError, parse_arguments
+from typing import Any
+
+from understudy.actors.models.assembly import Assembly, RefusedError
 from understudy.actors.models.openai_wire import (
     DONE,
     Delta,
@@ -15,7 +17,7 @@ from understudy.actors.models.openai_wire import (
     UsagePart,
     read_answer,
 )
-from understudy.actors.models.wire import JsonObject, refusal_of
+from understudy.actors.models.wire import refusal_of
 from understudy.messages.chat import Usage
 from understudy.messages.errors import ResponseError
 from understudy.messages.models import Complete, FinishReason
@@ -60,7 +62,7 @@ class OpenAIAssembly(Assembly):
     def close(self) -> None:
         """Build the calls; a refusal without any text is the text."""
         for part in self._parts:
-            self.call(part.id, part.name, part.arguments())
+            self.call(part.id, part.name, part.arguments)
         if self._refusals and not self.text:
             self.say("".join(self._refusals))
             self.finish = "content_filter"
@@ -93,10 +95,10 @@ class OpenAIAssembly(Assembly):
             self._parts.append(call)
         call.id = call.id or part.id or ""
         call.name = call.name or function.name or ""
-        if isinstance(function.arguments, dict):
-            call.decoded = function.arguments
-        elif function.arguments:
+        if isinstance(function.arguments, str):
             call.fragments.append(function.arguments)
+        elif function.arguments is not None:
+            call.decoded = function.arguments
 
     def _call_of(self, part: ToolCallPart, function: FunctionPart) -> _Call | None:
         """The call that a fragment continues, or None: it begins one.
@@ -124,12 +126,11 @@ class _Call:
         self.id = ""
         self.name = ""
         self.fragments: list[str] = []
-        self.decoded: JsonObject | None = None
+        self.decoded: Any = None  # Any: JSON
 
-    def arguments(self) -> JsonObject:
-        if self.decoded is not None:
-            return self.decoded
-        return parse_arguments(self.name, self.fragments)
+    @property
+    def arguments(self) -> Any:  # Any: JSON, or the text of it
+        return "".join(self.fragments) if self.decoded is None else self.decoded
 
 
 def _usage(part: UsagePart) -> Usage | None:

@@ -28,7 +28,7 @@ class FunctionPart(msgspec.Struct):
     """The function of a tool call, or a fragment of it."""
 
     name: str | None = None
-    arguments: str | dict[str, Any] | None = None  # Any: some servers send decoded JSON
+    arguments: Any = None  # Any: the text of JSON; some servers send it decoded
 
 
 class ToolCallPart(msgspec.Struct):

@@ -7,9 +7,11 @@ ended; there is no `[DONE]`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from understudy.actors.models.assembly import Assembly, RefusedError, parse_arguments
+from understudy.actors.models.assembly import Assembly, RefusedError
 from understudy.actors.models.wire import ErrorDetail, JsonReader, refusal_of
 from understudy.messages.chat import Thought, Usage
 from understudy.messages.errors import ResponseError
@@ -44,7 +46,7 @@ class Item(msgspec.Struct):
     id: str | None = None
     call_id: str | None = None
     name: str | None = None
-    arguments: str | None = None
+    arguments: Any = None  # Any: the text of JSON
     content: list[Part] | None = None
     summary: list[Part] | None = None
     encrypted_content: str | None = None
@@ -156,8 +158,7 @@ class ResponsesAssembly(Assembly):
         self._items += 1
         match item.type:
             case "function_call":
-                arguments = parse_arguments(item.name, [item.arguments or ""])
-                self.call(item.call_id or item.id, item.name, arguments)
+                self.call(item.call_id or item.id, item.name, item.arguments)
             case "reasoning":
                 self._reasoning(item, raw)
             case "message" if (item.id or "") not in self._streamed:

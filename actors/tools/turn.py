@@ -34,6 +34,8 @@ class Turn(NamedTuple):
         station = self.table.stations.get(call.name)
         if station is None:
             result = failure(call, self.table.unknown(call.name))
+        elif call.problem is not None:
+            result = failure(call, call.problem)
         else:
             result = await self.attempts.perform(station, call, self.timeout, self.context)
         if self.finished is not None:

@@ -1,6 +1,5 @@
 """What an agent's model reads when its calls go wrong."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from understudy import (
     Agent,
     ConfigError,
-    ResponseError,
     Runtime,
     ToolMessage,
     Toolset,
@@ -91,33 +89,41 @@ def completion(arguments: str) -> dict[str, Any]:
     }
 
 
-async def test_arguments_that_are_not_even_json() -> None:
-    """The model is asked again; it is not left to a tool to make sense of them."""
-    end = {
-        "json": {
-            "id": "y",
-            "model": "m",
-            "choices": [
-                {"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"},
-            ],
-        }
+END = {
+    "json": {
+        "id": "y",
+        "model": "m",
+        "choices": [{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}],
     }
-    clock = ManualClock()
-    transport = ScriptedTransport([completion('{"n": '), completion('{"n": 3}'), end])
+}
+
+
+async def test_arguments_that_are_not_even_json() -> None:
+    """The model is told so at once, like of any wrong argument, and asked no request twice."""
+    transport = ScriptedTransport([completion('{"n": '), completion("[1]"), END])
     agent = Agent("openai-compatible:m", base_url="http://x.example/v1", tools=[double])
-    async with Runtime(transport=transport, clock=clock) as rt:
-        run = rt.submit(agent, "?")
-        while run.status == "running":
-            clock.advance(1)
-            await asyncio.sleep(0)
-        result = await run
-        assert told(result) == ["6"]
-        assert len(transport.requests) == 3
-    broken = ScriptedTransport(lambda _: completion("[1]"))
-    async with Runtime(transport=broken, clock=clock) as rt:
-        run = rt.submit(agent, "?")
-        while run.status == "running":
-            clock.advance(1)
-            await asyncio.sleep(0)
-        with pytest.raises(ResponseError, match="tool call 'double' are no JSON object"):
-            await run
+    async with Runtime(transport=transport, clock=ManualClock()) as rt:
+        result = await rt.arun(agent, "?")
+    cut, listed = told(result)
+    assert "no JSON object" in cut
+    assert '{"n": ' in cut
+    assert "no JSON object: [1]" in listed
+    assert [each.error is None for each in result.tool_calls] == [False, False]
+    assert (result.output, result.attempts, len(transport.requests)) == ("ok", 3, 3)
+
+
+async def test_nobody_approves_of_arguments_that_are_not_even_json() -> None:
+    """Such a call is never made, so nobody is asked; nor does an agent run for it."""
+
+    @tool(requires_approval=True)
+    async def double(n: int) -> int:
+        return 2 * n
+
+    inner = Agent(FakeModel([]), name="double")
+    for callee in (double, inner.as_tool()):
+        transport = ScriptedTransport([completion('{"prompt'), END])
+        agent = Agent("openai-compatible:m", base_url="http://x.example/v1", tools=[callee])
+        async with Runtime(transport=transport, clock=ManualClock()) as rt:
+            result = await rt.arun(agent, "?")
+        assert result.pending is None
+        assert "no JSON object" in told(result)[0]
