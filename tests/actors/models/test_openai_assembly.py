@@ -6,7 +6,6 @@ import pytest
 from understudy.actors.models.openai_assembly import OpenAIAssembly
 from understudy.actors.models.provider import TextPiece
 from understudy.messages.chat import Thought, ToolCall, Usage, UserMessage
-from understudy.messages.errors import ResponseError
 from understudy.messages.models import Complete, Completion
 
 REQUEST = Complete(model="asked", messages=(UserMessage(content="12345678"),))
