@@ -1,50 +1,101 @@
 """A configuration as one flat table: `tools.circuit_breaker.window` and its value.
 
 For whoever shows, compares or explains it. Keys are those of `Config.origins`; tables that are
-absent have no keys. Secrets stay `Secret`s, which show as `***`.
+absent have no keys below them. Durations are `Duration`s, so that they can be written as such;
+secrets stay `Secret`s, which show as `***`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from understudy.messages.functions import FunctionRef
+from understudy.messages.secrets import Secret
+from understudy.runtime.config.durations import UNITS
+from understudy.runtime.config.locate import Path
 from understudy.runtime.config.problems import shown
-from understudy.runtime.config.read import FAMILIES, SECTIONS
-from understudy.runtime.config.schema import Config
+from understudy.runtime.config.read import FAMILIES, SECTIONS, field_types, table_of
+from understudy.runtime.config.schema import Config, Duration, Interval, StepConfig
 
 Settings = dict[str, Any]  # Any: what the fields hold
 
 
 def settings_of(config: Config) -> Settings:
     """Every value that is in force, by its key, in the order of the schema."""
-    found: Settings = {}
-    for section in SECTIONS:
-        _add(found, (section,), getattr(config, section))
+    return {shown(path): value for path, value in tables_of(config)}
+
+
+def tables_of(config: Config) -> list[tuple[Path, Any]]:  # Any: what the fields hold
+    """As `settings_of`, with the paths in parts."""
+    found: list[tuple[Path, Any]] = []
+    for section, kind in SECTIONS.items():
+        _add(found, (section,), getattr(config, section), kind)
     for family, kind in FAMILIES.items():
         for name, table in getattr(config, family).items():
-            _add(found, (family, name), table, only=kind.__struct_fields__)
+            _add(found, (family, name), table, kind)
     return found
 
 
+def as_toml(value: Any) -> str:  # Any: what a field holds
+    """A value as it is written in the file; a secret as `"***"`."""
+    if isinstance(value, Secret):
+        return '"***"'
+    if Duration is not float and isinstance(value, Duration):
+        return f'"{_duration(float(value))}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {as_toml(it)}" for key, it in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    if isinstance(value, int | float):
+        return repr(value)
+    return msgspec.json.encode(str(getattr(value, "path", value))).decode()
+
+
+def heading(path: Path) -> str:
+    """The table that a key stands in: `[limits."openai:*"]`, `[[workflows.digest.steps]]`."""
+    names = ".".join(_key(str(part)) for part in path if not isinstance(part, int))
+    return f"[[{names}]]" if path and isinstance(path[-1], int) else f"[{names}]"
+
+
 def _add(
-    found: Settings,
-    path: tuple[str | int, ...],
-    value: Any,  # Any: a table, or what a field holds
-    only: tuple[str, ...] = (),
+    found: list[tuple[Path, Any]],
+    path: Path,
+    table: Any,  # Any: a struct with (at least) the fields of `kind`
+    kind: type[msgspec.Struct],
 ) -> None:
-    if isinstance(value, msgspec.Struct) and not _is_scalar(value):
-        for name in only or value.__struct_fields__:
-            _add(found, (*path, name), getattr(value, name))
-    elif isinstance(value, tuple) and any(isinstance(item, msgspec.Struct) for item in value):
-        for index, item in enumerate(value):
-            _add(found, (*path, index), item)
-    else:
-        found[shown(path)] = value
+    for name in kind.__struct_fields__:
+        value, here = getattr(table, name), (*path, name)
+        inner = table_of(kind, name)
+        if inner is not None and value is not None:
+            _add(found, here, value, inner)
+        elif name == "steps":
+            for index, step in enumerate(value):
+                _add(found, (*here, index), step, StepConfig)
+        else:
+            if isinstance(value, float) and _is_duration(field_types(kind)[name]):
+                value = Duration(value)
+            found.append((here, value))
 
 
-def _is_scalar(value: msgspec.Struct) -> bool:
-    """A struct that stands for a text, such as the import path of a function."""
-    return isinstance(value, FunctionRef)
+def _is_duration(expected: Any) -> bool:  # Any: a type, or a union of types
+    return bool({Duration, Interval} & {expected, *get_args(expected)})
+
+
+def _duration(seconds: float) -> str:
+    """As people write it, where that loses nothing: `1h30m`."""
+    left = round(seconds * 1000)
+    if not left or left / 1000 != seconds:
+        return f"{seconds!r}s"
+    text = ""
+    for unit, size in UNITS.items():
+        count, left = divmod(left, round(size * 1000))
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
+def _key(name: str) -> str:
+    bare = name and all(letter.isalnum() or letter in "-_" for letter in name) and name.isascii()
+    return name if bare else msgspec.json.encode(name).decode()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from understudy import __version__
-from understudy.runtime.edge.cli import inspecting
+from understudy.runtime.edge.cli import configuring, inspecting
 from understudy.runtime.edge.cli.options import CONTEXT
 
 
@@ -138,3 +138,4 @@ def provider_server(
 
 app.add_command(inspecting.doctor)
 app.add_command(inspecting.loadtest)
+app.add_command(configuring.check)
