@@ -25,8 +25,9 @@ from typing import Any, TypeVar, get_origin, overload
 import msgspec
 
 from understudy.messages.depth import json_too_deep, msgpack_too_deep
-from understudy.messages.errors import CodecError, ErrorInfo, from_wire, to_wire
+from understudy.messages.errors import CodecError, ConfigError, ErrorInfo, from_wire, to_wire
 from understudy.messages.functions import FunctionRef, function_path
+from understudy.messages.records import Digest
 from understudy.messages.secrets import Secret
 from understudy.messages.specs import refuse_local
 from understudy.messages.types import type_ref
@@ -101,6 +102,18 @@ def decode_json(
     return _decode(_json_decoder(type).decode, data, type)
 
 
+def to_plain(obj: object) -> Any:  # Any: plain data
+    """As dictionaries, lists and plain values, for people: what does not encode becomes text."""
+    return msgspec.to_builtins(obj, enc_hook=_plain_hook, str_keys=True)
+
+
+def _plain_hook(value: Any) -> object:  # Any: what msgspec does not know
+    try:
+        return _enc_hook(value)
+    except (CodecError, ConfigError):
+        return "***" if isinstance(value, Secret) else repr(value)
+
+
 def _encode(encoder: Callable[[object], bytes], obj: object, max_size: int) -> bytes:
     refuse_local(obj)
     name = type(obj).__name__
@@ -140,6 +153,8 @@ def _name(kind: object) -> str:
 def _enc_hook(value: Any) -> object:  # Any: what msgspec does not know
     if isinstance(value, BaseException):
         return to_wire(value)
+    if isinstance(value, Digest):
+        return str(value)
     if isinstance(value, Secret):
         raise CodecError("a Secret is never encoded; pass 'env:NAME' and let the receiver read it")
     if isinstance(value, _FUNCTIONS):
@@ -155,6 +170,8 @@ def _enc_hook(value: Any) -> object:  # Any: what msgspec does not know
 
 
 def _dec_hook(kind: Any, value: object) -> object:  # Any: a class, or a generic alias
+    if kind is Digest and isinstance(value, str):
+        return Digest.of_text(value)
     if isinstance(kind, type) and issubclass(kind, BaseException):
         try:
             error = from_wire(msgspec.convert(value, ErrorInfo))

@@ -3,6 +3,7 @@
     UnderstudyError
     +-- ConfigError                 a mistake in code, TOML, environment; `problems` lists them all
     +-- WorkflowError               a step failed: `step`, `cause`
+    +-- WorkflowComplete            no failure: raised to end a workflow early with its `value`
     +-- ToolError                   a tool failed; its text goes to the model as data
     +-- ModelError                  a model call failed: `provider`, `model`, `status`, `request_id`
     |   +-- AuthenticationError     401, 403, no key
@@ -96,6 +97,20 @@ class WorkflowError(UnderstudyError):
 
     step: str | None = None
     cause: BaseException | None = None
+
+
+class WorkflowComplete(UnderstudyError):  # noqa: N818 - it is no error: it ends a workflow well
+    """Raise it in a step, in a tool of its agent or in a function: the workflow is complete.
+
+    The innermost workflow around it ends with `value` as its output: steps that run are cancelled,
+    the others are skipped, and `completed_early` of the result names the step.
+    """
+
+    value: Any = None  # Any: what the workflow gives
+
+    def __init__(self, value: Any = None, /, **facts: Any) -> None:  # Any: facts differ by class
+        told = value if isinstance(value, str) else "the workflow is complete"
+        super().__init__(told, **{"value": value, **facts})
 
 
 class ToolError(UnderstudyError):
@@ -306,6 +321,8 @@ def _plain(value: object) -> object:
         return _text(value)
     if isinstance(value, (tuple, list)):
         return tuple(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return {_text(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, msgspec.Struct) and hasattr(value, "total_tokens"):
         return msgspec.to_builtins(value)  # a Usage; others may hold what is nobody's business
     return _text(repr(value))

@@ -13,13 +13,21 @@ from typing import Any, TypeVar
 import msgspec
 
 from understudy.messages.agents import AgentSpec, AgentTool, RunAgent
+from understudy.messages.conditions import map_functions
 from understudy.messages.errors import CodecError, ConfigError
 from understudy.messages.functions import FunctionRef, function_path, load_function
 from understudy.messages.hooks import Hooks
 from understudy.messages.secrets import Secret
 from understudy.messages.tools import ToolsetSpec, ToolSpec
 from understudy.messages.types import TypeRef, load_type, type_ref
-from understudy.messages.workflows import RunStep, RunWorkflow, StepSpec, WorkflowSpec
+from understudy.messages.workflows import (
+    Choice,
+    PoolRef,
+    RunStep,
+    RunWorkflow,
+    StepSpec,
+    WorkflowSpec,
+)
 
 S = TypeVar("S", AgentSpec, WorkflowSpec)
 A = TypeVar("A", bound=AgentSpec)
@@ -35,10 +43,9 @@ def refuse_local(value: object) -> None:
     """
     match value:
         case WorkflowSpec():
-            for step in value.steps:
-                _refuse_target(step.target, f"workflow {value.name!r}, step {step.name!r}: ")
+            _refuse_workflow(value, f"workflow {value.name!r}")
         case StepSpec():
-            _refuse_target(value.target, f"step {value.name!r}: ")
+            _refuse_step(value, f"step {value.name!r}: ")
         case RunStep():
             _refuse_target(value.target, f"step {value.path!r}: ")
         case AgentSpec():
@@ -71,7 +78,8 @@ def load_functions(
     if isinstance(spec, AgentSpec):
         return _loaded(spec, load, "")
     steps = tuple(_loaded_step(spec.name, step, load) for step in spec.steps)
-    return msgspec.structs.replace(spec, steps=steps)
+    until = map_functions(spec.until, _loader(load, f"workflow {spec.name!r}, until=: "))
+    return msgspec.structs.replace(spec, steps=steps, until=until)
 
 
 def _loaded_step(
@@ -80,20 +88,49 @@ def _loaded_step(
     load: Callable[[str], Callable[..., Any]],  # Any: functions take what they like
 ) -> StepSpec:
     where = f"workflow {workflow!r}, step {step.name!r}: "
-    target: Any = step.target  # Any: whatever a step may do
+    instead = step.on_error
+    if isinstance(instead, StepSpec):
+        instead = _loaded_step(workflow, instead, load)
+    return msgspec.structs.replace(
+        step,
+        target=_loaded_target(step.target, load, where),
+        when=_loader(load, f"{where}when=: ")(step.when),
+        on_error=instead,
+    )
+
+
+def _loaded_target(
+    target: Any,  # Any: whatever a step may do
+    load: Callable[[str], Callable[..., Any]],  # Any: functions take what they like
+    where: str,
+) -> Any:  # Any: as target
     match target:
-        case FunctionRef(path):
-            try:
-                target = load(path)
-            except ConfigError as error:
-                raise ConfigError(where + error.message) from error
         case WorkflowSpec():
-            target = load_functions(target, load)
+            return load_functions(target, load)
         case AgentSpec():
-            target = _loaded(target, load, where)
-        case _:
-            return step
-    return msgspec.structs.replace(step, target=target)
+            return _loaded(target, load, where)
+        case Choice():
+            cases = {key: _loaded_target(each, load, where) for key, each in target.cases.items()}
+            default = _loaded_target(target.default, load, where)
+            return msgspec.structs.replace(target, cases=cases, default=default)
+    return _loader(load, where)(target)
+
+
+def _loader(
+    load: Callable[[str], Callable[..., Any]],  # Any: functions take what they like
+    where: str,
+) -> Callable[[Any], Any]:  # Any: what may be a path
+    """Puts a function in the place of its path, and leaves anything else alone."""
+
+    def put(value: Any) -> Any:  # Any: what may be a path
+        if not isinstance(value, FunctionRef):
+            return value
+        try:
+            return load(value.path)
+        except ConfigError as error:
+            raise ConfigError(where + error.message) from error
+
+    return put
 
 
 def _loaded(
@@ -128,26 +165,46 @@ def _loaded_hooks(
     return Hooks(**found)
 
 
+def _refuse_workflow(spec: WorkflowSpec, where: str) -> None:
+    for step in spec.steps:
+        _refuse_step(step, f"{where}, step {step.name!r}: ")
+    map_functions(spec.until, lambda each: _refuse_function(each, f"{where}, until=: "))
+
+
+def _refuse_step(step: StepSpec, where: str) -> None:
+    _refuse_target(step.target, where)
+    _refuse_function(step.when, f"{where}when=: ")
+    if isinstance(step.on_error, StepSpec):
+        _refuse_step(step.on_error, f"{where}on_error= step {step.on_error.name!r}: ")
+
+
+def _refuse_function(function: object, where: str) -> None:
+    if callable(function):
+        try:
+            function_path(function)
+        except ConfigError as error:
+            raise ConfigError(where + error.message) from error
+
+
 def _refuse_target(target: object, where: str) -> None:
     match target:
         case WorkflowSpec():
-            for step in target.steps:
-                _refuse_target(
-                    step.target, f"{where}workflow {target.name!r}, step {step.name!r}: "
-                )
+            _refuse_workflow(target, f"{where}workflow {target.name!r}")
         case AgentSpec():
             _refuse_agent(target, where)
-        case FunctionRef():
+        case Choice():
+            for case, each in target.cases.items():
+                _refuse_target(each, f"{where}case {case!r}: ")
+            if target.default is not None:
+                _refuse_target(target.default, f"{where}default: ")
+        case FunctionRef() | PoolRef():
             pass
         case _ if callable(target):
-            try:
-                function_path(target)
-            except ConfigError as error:
-                raise ConfigError(where + error.message) from error
+            _refuse_function(target, where)
         case _:
             raise ConfigError(
                 f"{where}its target is of type {type(target).__name__}; "
-                "an agent, a workflow or a function can be a step"
+                "an agent, a workflow, a pool or a function can be a step"
             )
 
 

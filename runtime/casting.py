@@ -26,6 +26,7 @@ from understudy.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.system import ActorSystem
+    from understudy.runtime.crew import Crew
 
 
 class Casting(ABC):
@@ -38,6 +39,11 @@ class Casting(ABC):
     @abstractmethod
     def system(self) -> ActorSystem:
         """The actors' stage."""
+
+    @property
+    @abstractmethod
+    def crew(self) -> Crew:
+        """What runs share."""
 
     def spawn(
         self,
@@ -187,6 +193,7 @@ class Casting(ABC):
         else:
             pool = KeyedPool(self.system, name, spec, options, key)
         handle = self._pools[name] = PoolHandle(pool, queue)
+        self.crew.pools[name] = handle
         return handle, pool.fill()
 
     @property

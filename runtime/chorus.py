@@ -27,12 +27,20 @@ class Chorus:
     def begin(self, path: str, label: str) -> StepSink:
         """A step begins; gives where its words go."""
         buffer = self.buffer
+        known = self._sinks.get(path)
+        if known is not None:
+            return known  # another attempt: nothing was heard of the one before
         if not buffer.text_only:
             at = buffer.at
             with suppress(RunCancelledError):  # closed: the run hears of it by its cancellation
                 buffer.add(lambda i: StepStarted(step=path, label=label, index=i, at=at))
         sink = self._sinks[path] = StepSink(buffer, path)
         return sink
+
+    def was_heard(self, path: str) -> bool:
+        """Whether the step of this path has said anything yet."""
+        sink = self._sinks.get(path)
+        return sink is not None and sink.first_at is not None
 
     def end(self, path: str, duration: float, error: BaseException | None) -> None:
         """A step has ended."""

@@ -6,16 +6,19 @@ how a run is started with them. One owner, so that runs, workers and verbs need 
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from understudy.actors.agents.troupe import Troupe
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.options import child
-from understudy.actors.kernel.origins import origin_in_hand, under
-from understudy.actors.kernel.ref import INFINITE
+from understudy.actors.kernel.origins import origin_in_hand
+from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.limiters.directory import LimiterDirectory
@@ -28,17 +31,20 @@ from understudy.actors.tools.directory import ToolDirectory
 from understudy.messages.agents import AgentSpec, Result, Resume, RunAgent
 from understudy.messages.budgets import Account, Price
 from understudy.messages.envelope import Envelope, Origin
-from understudy.messages.errors import WorkflowError
+from understudy.messages.errors import ConfigError, WorkflowComplete, WorkflowError
 from understudy.messages.limits import Limit
 from understudy.messages.streams import StreamOptions
-from understudy.messages.workflows import RunWorkflow, WorkflowResult, WorkflowSpec
+from understudy.messages.workflows import PoolRef, RunWorkflow, WorkflowResult, WorkflowSpec
 from understudy.runtime.graph import MAX_DEPTH
+from understudy.runtime.pool.handle import PoolHandle
+from understudy.runtime.run_actors import RunActors
 from understudy.runtime.step_pools import StepPools
 
 if TYPE_CHECKING:
     import httpx
 
     from understudy.messages.chat import Message
+    from understudy.runtime.executor import RunActor
 
 AGENT_TIMEOUT = 600.0
 _NOWHERE = Origin()
@@ -89,12 +95,16 @@ class Crew:
             system,
             defaults=tools or ToolDefaults(),
             process_worker=child(ProcessWorker, warm=False),
+            passing=(WorkflowComplete,),
         )
         self.price_of = Prices(prices).of
         self.troupe = Troupe(system, self, max_runs)
         self.streams = Streams(system, stream_timeout)
         self.stream_defaults = streaming
         self.steps = StepPools(self, workers, threads)
+        self.pools: dict[str, PoolHandle] = {}
+        """The pools of the Runtime by name: steps may be their jobs."""
+        self.run_actors = RunActors(self)
         self._ids = itertools.count(1)
         self._prefix = f"{system.random.getrandbits(32):08x}"
         # A random half and a counter: 128 bits as W3C wants them, without drawing for each run.
@@ -197,32 +207,61 @@ class Crew:
         *,
         origin: Origin,
         path: str = "",
+        timeout: float | None = None,
+        context: Any = None,  # Any: the RunContext of the run around it
         sink: Any = None,  # Any: a StreamBuffer
-    ) -> tuple[Reply[WorkflowResult], Any]:  # Any: Ref of RunActor
+    ) -> tuple[Reply[WorkflowResult], Ref[RunActor]]:
         """Start a run of a workflow: an actor of its own, which ends with it.
 
         Raises:
             WorkflowError: functions of steps begin runs in runs in runs, too deep.
         """
-        from understudy.runtime.executor import RunActor
-
         if origin.depth > MAX_DEPTH:
             msg = (
                 f"workflow {spec.name!r}: a step's function began a run, whose step's function "
                 f"began a run, and so on, more than {MAX_DEPTH} deep"
             )
             raise WorkflowError(msg)
-        system = self.system
-        ref = system.spawn(child(RunActor, self).options(restart="temporary")).get()
-        message = RunWorkflow(spec=spec, input=value, path=path, sink=sink)
-        with under(origin):
-            reply = ref.request(message, timeout=INFINITE)
-
-        def end(_: Reply[WorkflowResult]) -> None:
-            ref.stop(drain=False)
-
-        reply.add_done_callback(end)
+        account = None
+        if spec.budget is not None:
+            account = Account(spec.budget)
+            origin = msgspec.structs.replace(origin, accounts=(*origin.accounts, account))
+            if spec.budget.seconds is not None:
+                seconds = spec.budget.seconds
+                timeout = seconds if timeout is None else min(timeout, seconds)
+        message = RunWorkflow(
+            spec=spec, input=value, path=path, timeout=timeout, context=context, sink=sink
+        )
+        hand = in_hand.get()
+        if hand is None:
+            env = Envelope(None, origin=origin)
+        else:
+            env = Envelope(None, hand.deadline, origin, hand.scope, None, hand.cell)
+        token = in_hand.set(env)  # as `under` does, at a third of the price
+        try:
+            reply, ref = self.run_actors.run(message)
+        finally:
+            in_hand.reset(token)
+        if account is not None:
+            now = self.system.now
+            account.begin(now())
+            reply.add_done_callback(lambda _: account.end(now()))
         return reply, ref
+
+    def pool_of(self, target: PoolRef | PoolHandle) -> PoolHandle:
+        """The pool that a step is a job of.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if isinstance(target, PoolHandle):
+            return target
+        found = self.pools.get(target.name)
+        if found is None:
+            near = difflib.get_close_matches(target.name, self.pools, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; make it with rt.pool(...)"
+            raise ConfigError(f"there is no pool {target.name!r}{hint}")
+        return found
 
     async def aclose(self) -> None:
         """Close what the models share."""

@@ -8,205 +8,215 @@ is cancelled, and the record says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.deferred import Deferred
-from understudy.actors.kernel.ref import INFINITE
+from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import Reply
+from understudy.actors.kernel.system import Later
+from understudy.actors.kernel.timers import Timer
 from understudy.messages.envelope import Envelope, Lane, Origin
 from understudy.messages.errors import (
     DeadlineExceededError,
     RunCancelledError,
     UnderstudyError,
-    to_wire,
 )
-from understudy.messages.events import StepCompleted, StepDispatched, StepFailed
-from understudy.messages.workflows import (
-    CancelRun,
-    RunStep,
-    RunWorkflow,
-    StepDone,
-    WorkflowResult,
-    WorkflowSpec,
-)
+from understudy.messages.records import NO_USAGE, WorkflowResult
+from understudy.messages.workflows import CancelRun, RunWorkflow, StepDone
 from understudy.runtime.chorus import Chorus
+from understudy.runtime.dispatch import Dispatch
 from understudy.runtime.plan import Launch, Plan
+from understudy.runtime.planning.loops import Loop, plan_of
 from understudy.runtime.run_context import RunContext
 
 if TYPE_CHECKING:
     from understudy.runtime.crew import Crew
 
+ANSWER = Lane.ANSWER
+_NOWHERE = Origin()
+
+
+class Again(msgspec.Struct, frozen=True, gc=False):
+    """The pause before another attempt is over (from the actor to itself)."""
+
+    launch: Any  # Any: a Launch, which is no struct
+
 
 class RunActor(Actor):
     """See the module's docstring."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, release: Callable[[Ref[Any]], None]) -> None:
         self._crew = crew
-        self._plan: Plan | None = None
+        self._release = release
+        self._plan: Plan | Loop | None = None
         self._deferred: Deferred | None = None
-        self._outstanding: dict[str, Reply[Any]] = {}  # Any: StepDone or WorkflowResult
 
-    async def on_receive(self, message: RunWorkflow | StepDone | CancelRun) -> None:
+    async def on_receive(self, message: RunWorkflow | Launch | Again | CancelRun) -> None:
         """Begin, go on, or end."""
-        if isinstance(message, RunWorkflow):
-            self._begin(message)
-        elif self._plan is None or self._deferred is None:
-            return  # cancelled before it began
-        elif isinstance(message, StepDone):
-            self._step_done(self._plan, message)
-        elif self._plan.status is None:
-            self._plan.cancel(self._now(), message.why)
+        plan = self._plan
+        if type(message) is Launch:
+            if plan is None or self._outstanding.pop(message.path, None) is not message:
+                return  # of a run that is over
+            now = self._cell.system.now() - self._started
+            self._back(plan, message, now)
+        elif isinstance(message, RunWorkflow):
+            plan = self._begin(message)
+            now = 0.0
+        elif plan is None or plan.status is not None:
+            return
+        else:
+            now = self._cell.system.now() - self._started
+            if isinstance(message, Again):
+                if plan.waits_for(message.launch):
+                    self._launch(message.launch, now)
+                return
+            if message.of is not None and message.of is not self._env.reply:
+                return
+            plan.cancel(now, message.why)
             self._expired = message.expired
             self._why = message.why
-        self._advance()
+        self._advance(plan, now)
 
-    def _begin(self, message: RunWorkflow) -> None:
-        self._deferred = self.defer()
-        self._origin = self._deferred.envelope.origin or Origin()
+    def _begin(self, message: RunWorkflow) -> Plan | Loop:
+        deferred = self._deferred = self.defer()
+        env = self._env = deferred.envelope
+        origin = env.origin or _NOWHERE
         self._started = self._cell.system.now()
-        self._plan = Plan(message.spec, message.input, path=message.path)
-        self._context = RunContext(self._origin.run_id or "", self._plan.outputs, self._plan.errors)
-        self._chorus = None if message.sink is None else Chorus(message.sink)
+        plan = self._plan = plan_of(message.spec, message.input, message.path)
+        self._context = plan.context = RunContext(
+            origin.run_id or "", plan.outputs, plan.errors, around=message.context
+        )
+        chorus = None if message.sink is None else Chorus(message.sink)
+        self._dispatch = Dispatch(self._crew, self._cell.system, origin, self._context, chorus)
+        self._outstanding: dict[str, Launch] = {}
         self._nested: dict[str, Any] = {}  # Any: records of nested runs
         self._expired = False
         self._why = ""
-        if message.spec.timeout is not None:
-            why = f"the run took longer than {message.spec.timeout:g} s"
-            self.timer(CancelRun(why=why, expired=True), after=message.spec.timeout)
+        self._timers: list[Timer | Later] = []
+        for timeout in (message.spec.timeout, message.timeout):
+            if timeout is not None:
+                why = f"the run took longer than {timeout:g} s"
+                over = CancelRun(why=why, expired=True, of=env.reply)
+                self._timers.append(self.timer(over, after=timeout))
+        return plan
 
-    def _now(self) -> float:
-        """Seconds since the run began."""
-        return self._cell.system.now() - self._started
+    def _advance(self, plan: Plan | Loop, now: float) -> None:
+        if plan.status is None:
+            for launch in plan.launches(now):
+                self._launch(launch, now)
+        if plan.status is not None and self._deferred is not None:
+            self._finish(plan, self._deferred, now)
 
-    def _advance(self) -> None:
-        plan, deferred = self._plan, self._deferred
-        if plan is None or deferred is None:
-            return
-        while plan.status is None:
-            launches = plan.launches(self._now())
-            if not launches:
-                break
-            for launch in launches:
-                self._launch(launch)
-        if plan.status is not None:
-            self._finish(plan, deferred)
-
-    def _launch(self, launch: Launch) -> None:
-        system = self._cell.system
-        if system.events.wants(StepDispatched):
-            at, run_id = system.clock.wall(), self._origin.run_id or ""
-            system.events.publish(
-                StepDispatched(at=at, run_id=run_id, path=launch.path, label=launch.label)
-            )
-        step, crew, chorus = launch.step, self._crew, self._chorus
-        sink = None if chorus is None else chorus.begin(launch.path, launch.label)
-        reply: Reply[Any]  # Any: StepDone or WorkflowResult
-        if isinstance(step.target, WorkflowSpec):
-            reply, _ = crew.run_workflow(
-                step.target,
-                launch.value,
-                origin=self._origin,
-                path=launch.path,
-                sink=None if chorus is None else chorus.buffer,
-            )
-            if step.timeout is not None:
-                system.wheel.add(reply, system.now() + step.timeout)
-        else:
-            pool = crew.steps.of(step.target, self._origin.depth)
-            reply = pool.ref.request(
-                RunStep(
-                    path=launch.path,
-                    target=step.target,
-                    value=launch.value,
-                    context=self._context,
-                    effects=step.effects,
-                    sink=sink,
-                ),
-                timeout=INFINITE if step.timeout is None else step.timeout,
-            )
-        self._outstanding[launch.path] = reply
-        reply.add_done_callback(lambda done: self._came_back(launch, done))
+    def _launch(self, launch: Launch, now: float) -> None:
+        reply = self._dispatch.begin(launch, self._started + now)
+        launch.reply = reply
+        self._outstanding[launch.path] = launch
+        reply.add_done_callback(partial(self._came_back, launch))
 
     def _came_back(self, launch: Launch, reply: Reply[Any]) -> None:
         """On whichever thread has answered: tell this actor, unless its run is over."""
-        deferred = self._deferred
-        if deferred is None or deferred.envelope.reply.done:
-            return
-        path, outcome = launch.path, reply.outcome()
-        message = outcome.value
-        if isinstance(message, WorkflowResult):
-            self._nested.update(message.steps)
-            message = StepDone(path=path, output=message.output, usage=message.usage)
-        elif outcome.error is not None:
-            partial = getattr(outcome.error, "partial", None)
-            if isinstance(partial, WorkflowResult):
-                self._nested.update(partial.steps)
-            message = StepDone(path=path, error=_named(launch, outcome.error))
-        cell, env = self._cell, deferred.envelope
-        cell.post(Envelope(message, env.deadline, env.origin, env.scope, None, cell, Lane.ANSWER))
+        if self._deferred is not None and launch.reply is reply:
+            self._post(launch)
 
-    def _step_done(self, plan: Plan, done: StepDone) -> None:
-        if self._outstanding.pop(done.path, None) is None:
-            return
-        plan.done(
-            done.path,
-            self._now(),
+    def _post(self, message: Launch | Again) -> None:
+        """Go on with this, in the name of the run; unless it is over."""
+        env, cell = self._env, self._cell
+        if not env.reply.done:
+            cell.post(Envelope(message, env.deadline, env.origin, env.scope, None, cell, ANSWER))
+
+    def _back(self, plan: Plan | Loop, launch: Launch, now: float) -> None:
+        """What a step has come to; another attempt waits for its time."""
+        outcome = launch.reply.outcome()
+        launch.reply = None
+        done, error = outcome.value, outcome.error
+        if type(done) is not StepDone:
+            done = self._other(launch, done, error)
+        error = done.error
+        dispatch = self._dispatch
+        again = plan.done(
+            launch.path,
+            now,
             output=done.output,
-            error=done.error,
+            error=error,
             usage=done.usage,
+            cost=done.cost,
             attempts=done.attempts,
+            queued=done.queued,
+            final=error is not None and dispatch.was_heard(launch.path),
         )
-        events, run_id = self._cell.system.events, self._origin.run_id or ""
-        record = plan.records[done.path]
-        if self._chorus is not None:
-            self._chorus.end(done.path, record.duration, done.error)
-        at = self._cell.system.clock.wall() if events.wants(StepCompleted) else 0.0
-        if done.error is None:
-            if events.wants(StepCompleted):
-                events.publish(
-                    StepCompleted(
-                        at=at,
-                        run_id=run_id,
-                        path=done.path,
-                        duration=record.duration,
-                        usage=record.usage,
-                    )
-                )
-        elif events.wants(StepFailed):
-            events.publish(
-                StepFailed(
-                    at=self._cell.system.clock.wall(),
-                    run_id=run_id,
-                    path=done.path,
-                    duration=record.duration,
-                    error=to_wire(done.error),
-                    label=record.label,
-                )
-            )
+        if again is None:
+            dispatch.ended(plan.records[launch.path])
+        else:
+            # Not the actor's own timer: that would not belong to this run.
+            delay, then = dispatch.pause(again, error), partial(self._post, Again(again))
+            self._timers.append(self._cell.system.after(delay, then))
 
-    def _finish(self, plan: Plan, deferred: Deferred) -> None:
+    def _other(
+        self,
+        launch: Launch,
+        value: Any,  # Any: a nested run's result, or what a pool's worker gave
+        error: BaseException | None,
+    ) -> StepDone:
+        """As a StepDone: what no step worker has answered."""
+        path = launch.path
+        if error is not None:
+            partial_ = getattr(error, "partial", None)
+            usage, cost = NO_USAGE, None
+            if isinstance(partial_, WorkflowResult):
+                self._nested.update(partial_.steps)
+                usage, cost = partial_.usage, partial_.cost
+            return StepDone(path=path, error=_named(launch, error), usage=usage, cost=cost)
+        if isinstance(value, WorkflowResult):
+            self._nested.update(value.steps)
+            return StepDone(path=path, output=value.output, usage=value.usage, cost=value.cost)
+        return StepDone(path=path, output=value)
+
+    def _finish(self, plan: Plan | Loop, deferred: Deferred, now: float) -> None:
         """Cancel what is left, and answer."""
-        if plan.status != "completed":
-            plan.cancel(self._now(), self._why or "another step failed")
         self._deferred = None  # what comes back from now on concerns nobody
         left, self._outstanding = self._outstanding, {}
-        for reply in left.values():
-            reply.cancel(expired=self._expired)
+        if plan.status != "completed" or plan.running or len(plan.records) < len(plan.graph.nodes):
+            why = self._why or "another step failed"
+            if plan.completed_early:
+                why = f"{plan.completed_early} completed the workflow"
+            elif plan.status == "completed":
+                why = f"enough other steps were done (join={plan.spec.join!r})"
+            plan.cancel(now, why)
+        for launch in left.values():
+            launch.reply.cancel(expired=self._expired)
+        origin = self._env.origin or _NOWHERE
         result = WorkflowResult(
             name=plan.spec.name,
             status=plan.status or "cancelled",
             output=plan.output,
-            steps={**plan.records, **self._nested},
+            steps={**plan.records, **self._nested} if self._nested else plan.records,
             critical_path=plan.critical_path(),
             usage=plan.usage,
-            duration=self._now(),
-            run_id=self._origin.run_id or "",
-            trace_id=self._origin.trace_id or "",
+            cost=plan.cost,
+            duration=now,
+            run_id=origin.run_id or "",
+            trace_id=origin.trace_id or "",
+            completed_early=plan.completed_early,
+            iterations=plan.iterations,
+            reason=plan.reason,
+            shared=self._context.size,
         )
+        for timer in self._timers:
+            timer.cancel()
+        self._plan = None
         if plan.status == "completed":
             deferred.set(result)
-            return
+        else:
+            deferred.set_exception(self._error(plan, result))
+        self._release(self.ref)
+
+    def _error(self, plan: Plan | Loop, result: WorkflowResult) -> UnderstudyError:
+        """What a run has failed with, which carries what there is."""
         error: UnderstudyError
         if plan.error is not None:
             error = plan.error
@@ -215,7 +225,7 @@ class RunActor(Actor):
         else:
             error = RunCancelledError(f"{plan.spec.name}: {self._why}")
         error.partial, error.run_id = result, result.run_id
-        deferred.set_exception(error)
+        return error
 
 
 def _named(launch: Launch, error: BaseException) -> BaseException:

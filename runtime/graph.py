@@ -1,43 +1,39 @@
-"""What can be wrong with a workflow, found when it is built, all of it at once."""
+"""What can be wrong with a workflow, found when it is built, all of it at once.
+
+What concerns one step is in `planning.checking`.
+"""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from understudy.messages.agents import AgentSpec
-from understudy.messages.functions import FunctionRef
-from understudy.messages.workflows import StepSpec, WorkflowSpec
-from understudy.runtime.template import BUILT_IN, placeholders
+from understudy.messages.conditions import problems_of
+from understudy.messages.workflows import Choice, StepSpec, WorkflowSpec
+from understudy.runtime.planning.checking import check_step
+from understudy.runtime.planning.compiled import dependencies
 
 MAX_DEPTH = 8
 """How deep workflows nest."""
-_NAME = re.compile(r"[A-Za-z_][\w-]*")
+MAX_ITERATIONS = 100
+"""Rounds of a loop, at most."""
+MODES = ("sequential", "parallel", "dag", "loop")
+OPTIONS = {"parallel": ("join", "on_error"), "loop": ("until", "max_iterations")}
+"""What only one mode knows."""
+_DEFAULTS = {"join": "all", "on_error": "fail_fast", "until": None, "max_iterations": 10}
 
 
 def check_workflow(spec: WorkflowSpec) -> list[str]:
     """Every problem of the graph as a sentence that names the step; empty when there is none."""
-    problems: list[str] = []
-    if spec.mode not in ("sequential", "parallel", "dag"):
-        problems.append(f"mode {spec.mode!r}: one of sequential, parallel, dag")
-    if not spec.steps:
-        problems.append(f"workflow {spec.name!r} has no steps")
-    if spec.max_concurrent < 1:
-        problems.append(
-            f"max_concurrent={spec.max_concurrent}: at least 1 step must be able to run"
-        )
-    if spec.timeout is not None and spec.timeout <= 0:
-        problems.append(f"timeout={spec.timeout}: more than 0 seconds are needed")
+    problems = [*_check_options(spec), *_check_names(spec)]
     names = [step.name for step in spec.steps]
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            problems.append(f"step {name!r} is there twice; names must differ")
-        seen.add(name)
+    graph = dependencies(spec)
     for step in spec.steps:
-        problems += _check_step(spec, step, names)
-    cycle = _cycle(spec)
+        known = names if spec.mode == "loop" else _ancestors(graph, step.name)
+        problems += check_step(spec, step, names, known)
+        for target in targets(step.target):
+            if isinstance(target, WorkflowSpec):
+                problems += (f"step {step.name!r}: {each}" for each in check_workflow(target))
+    cycle = _cycle(graph)
     if cycle:
         problems.append(f"step {cycle[0]!r} waits for itself: {' -> '.join(cycle)}")
     if _depth(spec) > MAX_DEPTH:
@@ -45,89 +41,87 @@ def check_workflow(spec: WorkflowSpec) -> list[str]:
     return problems
 
 
-def dependencies(spec: WorkflowSpec) -> dict[str, tuple[str, ...]]:
-    """The steps that each step waits for."""
-    if spec.mode == "dag":
-        return {step.name: step.after for step in spec.steps}
-    if spec.mode == "parallel":
-        return {step.name: () for step in spec.steps}
-    found: dict[str, tuple[str, ...]] = {}
-    previous: tuple[str, ...] = ()
+def all_steps(spec: WorkflowSpec) -> Iterator[StepSpec]:
+    """The steps, each followed by those that stand in for it."""
     for step in spec.steps:
-        found[step.name] = previous
-        previous = (step.name,)
-    return found
+        each: object = step
+        while isinstance(each, StepSpec):
+            yield each
+            each = each.on_error
 
 
-def _check_step(spec: WorkflowSpec, step: StepSpec, names: list[str]) -> Iterable[str]:
-    here = f"step {step.name!r}"
-    if not _NAME.fullmatch(step.name) or step.name in BUILT_IN:
-        yield f"{here}: a name has letters, digits, _ and -, and is none of {', '.join(BUILT_IN)}"
-    if step.after and spec.mode != "dag":
-        yield f"{here} has after=, but a {spec.mode} workflow has an order of its own; use a dag"
-    for other in step.after:
-        if other not in names:
-            yield f"{here} waits for {other!r}, which is not a step{_hint(other, names)}"
-    yield from _check_bounds(step, here)
-    yield from _check_placeholders(spec, step, names)
-    yield from _check_target(step.target, here)
+def targets(target: object) -> Iterator[object]:
+    """What a step may do: its target, or those that it chooses from."""
+    if not isinstance(target, Choice):
+        yield target
+        return
+    yield from target.cases.values()
+    if target.default is not None:
+        yield target.default
 
 
-def _check_bounds(step: StepSpec, here: str) -> Iterable[str]:
-    if step.max_concurrent is not None:
-        if step.each is None:
-            yield f"{here} has max_concurrent= but no each="
-        elif step.max_concurrent < 1:
-            yield f"{here}: max_concurrent={step.max_concurrent}, at least 1 is needed"
-    if step.timeout is not None and step.timeout <= 0:
-        yield f"{here}: timeout={step.timeout}, more than 0 seconds are needed"
+def _check_options(spec: WorkflowSpec) -> Iterable[str]:
+    if spec.mode not in MODES:
+        yield f"mode {spec.mode!r}: one of {', '.join(MODES)}"
+    if not spec.steps:
+        yield f"workflow {spec.name!r} has no steps"
+    if spec.max_concurrent < 1:
+        yield f"max_concurrent={spec.max_concurrent}: at least 1 step must be able to run"
+    if spec.timeout is not None and spec.timeout <= 0:
+        yield f"timeout={spec.timeout}: more than 0 seconds are needed"
+    for mode, options in OPTIONS.items():
+        for name in options:
+            if spec.mode != mode and getattr(spec, name) != _DEFAULTS[name]:
+                yield f"{name}= is for {mode} workflows; {spec.name!r} is a {spec.mode} one"
+    if spec.mode == "parallel":
+        yield from _check_join(spec)
+    if spec.mode == "loop":
+        yield from _check_rounds(spec)
 
 
-def _check_target(target: object, here: str) -> Iterable[str]:
-    if isinstance(target, WorkflowSpec):
-        for problem in check_workflow(target):
-            yield f"{here}: {problem}"
-    elif not isinstance(target, (AgentSpec, FunctionRef)) and not callable(target):
-        yield f"{here}: {target!r} is no agent, function or workflow"
+def _check_rounds(spec: WorkflowSpec) -> Iterable[str]:
+    if not 1 <= spec.max_iterations <= MAX_ITERATIONS:
+        yield f"max_iterations={spec.max_iterations}: 1 to {MAX_ITERATIONS}"
+    if spec.until is not None:
+        yield from (f"until=: {problem}" for problem in problems_of(spec.until))
 
 
-def _check_placeholders(spec: WorkflowSpec, step: StepSpec, names: list[str]) -> Iterable[str]:
-    before = _ancestors(spec, step.name)
-    here = f"step {step.name!r}"
-    if step.each is not None:
-        found = placeholders(step.each)
-        if len(found) != 1 or (found[0].start, found[0].end) != (0, len(step.each)):
-            yield f"{here}: each={step.each!r} must be one placeholder, such as '{{documents}}'"
-    for place in placeholders(step.prompt or "") + placeholders(step.each or ""):
-        if place.name in names:
-            if place.name not in before:
-                yield f"{here} uses {{{place.name}}}, but does not wait for it; add it to after="
-        elif place.name not in BUILT_IN:
-            hint = _hint(place.name, [*names, *BUILT_IN])
-            yield f"{here} uses {{{place.name}}}, which is no step{hint}"
-        elif place.name != "input" and step.each is None:
-            yield f"{here} uses {{{place.name}}}, which only exists with each="
+def _check_join(spec: WorkflowSpec) -> Iterable[str]:
+    join, count = spec.join, len(spec.steps)
+    if spec.on_error not in ("fail_fast", "collect"):
+        yield f"on_error={spec.on_error!r}: it is 'fail_fast' or 'collect'"
+    if isinstance(join, str):
+        if join not in ("all", "any"):
+            yield f"join={join!r}: it is 'all', 'any', or how many steps must be done"
+    elif isinstance(join, bool) or not 1 <= join <= count:
+        yield f"join={join}: 1 to {count}, as many as there are steps"
 
 
-def _ancestors(spec: WorkflowSpec, name: str) -> set[str]:
-    graph = dependencies(spec)
-    found: set[str] = set()
+def _check_names(spec: WorkflowSpec) -> Iterable[str]:
+    seen: set[str] = set()
+    for step in all_steps(spec):
+        if step.name in seen:
+            yield f"step {step.name!r} is there twice; names must differ"
+        seen.add(step.name)
+
+
+def _ancestors(graph: dict[str, tuple[str, ...]], name: str) -> list[str]:
+    found: dict[str, None] = {}
     stack = list(graph.get(name, ()))
     while stack:
         other = stack.pop()
         if other not in found:
-            found.add(other)
+            found[other] = None
             stack.extend(graph.get(other, ()))
-    return found
+    return list(found)
 
 
-def _cycle(spec: WorkflowSpec) -> list[str]:
+def _cycle(graph: dict[str, tuple[str, ...]]) -> list[str]:
     """The first cycle with its path, such as [a, b, a]; empty when there is none."""
-    graph = dependencies(spec)
     done: set[str] = set()
-    for start in graph:
+    for start, after in graph.items():
         path: list[str] = []
-        stack = [(start, iter(graph[start]))] if start not in done else []
+        stack = [(start, iter(after))] if start not in done else []
         path += [start] if stack else []
         while stack:
             node, others = stack[-1]
@@ -145,10 +139,10 @@ def _cycle(spec: WorkflowSpec) -> list[str]:
 
 
 def _depth(spec: WorkflowSpec) -> int:
-    nested = (_depth(s.target) for s in spec.steps if isinstance(s.target, WorkflowSpec))
+    nested = (
+        _depth(target)
+        for step in all_steps(spec)
+        for target in targets(step.target)
+        if isinstance(target, WorkflowSpec)
+    )
     return 1 + max(nested, default=0)
-
-
-def _hint(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

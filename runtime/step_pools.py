@@ -21,7 +21,7 @@ from understudy.messages.agents import AgentSpec
 from understudy.messages.workflows import RunStep
 from understudy.runtime.pool.options import PoolOptions
 from understudy.runtime.pool.pool import Pool
-from understudy.runtime.workers import LoopWorker, is_async, thread_worker
+from understudy.runtime.workers import LoopWorker, thread_worker
 
 if TYPE_CHECKING:
     from understudy.runtime.crew import Crew
@@ -45,10 +45,10 @@ class StepPools:
         self._pairs: list[tuple[Pool, Pool]] = []
         self._at(0)
 
-    def of(self, target: object, depth: int = 0) -> Pool:
-        """The pool for a step with this target, in a run of this depth."""
-        on_loop, on_threads = self._at(depth)
-        return on_loop if is_async(target) else on_threads
+    def at(self, depth: int) -> tuple[Pool, Pool]:
+        """The pools on the loop and on threads for the steps of a run of this depth."""
+        pairs = self._pairs
+        return pairs[depth] if depth < len(pairs) else self._at(depth)
 
     def resize(self, workers: int, threads: int) -> None:
         """Other bounds from now on; busy workers above them end after their step."""

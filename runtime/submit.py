@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from logging import INFO
 from typing import TYPE_CHECKING, Any
 
@@ -149,11 +149,6 @@ class Submitter(ABC):
         with under(changed):
             yield
 
-    def _scoped(self, tenant: str | None, session: str | None) -> AbstractContextManager[None]:
-        if tenant is None and session is None:
-            return nullcontext()
-        return self.scope(tenant=tenant, session=session)
-
     def run(self, target: Runnable, prompt: Any = "", **options: Any) -> Any:
         """Run and block this thread for the result; options as for `submit`.
 
@@ -262,24 +257,39 @@ class Submitter(ABC):
         overrides: dict[str, Any],  # Any: fields of the spec
         sink: StreamBuffer | None = None,
     ) -> Run[Any]:  # Any: Result or WorkflowResult
-        with self._scoped(tenant, session):
-            if isinstance(target, AgentSpec):
-                return self._submit_agent(
-                    with_changes(target, overrides),
+        if tenant is not None or session is not None:
+            with self.scope(tenant=tenant, session=session):
+                return self._submit(
+                    target,
                     prompt,
                     history=history,
                     timeout=timeout,
+                    tenant=None,
+                    session=None,
                     budget=budget,
                     resume=resume,
+                    overrides=overrides,
                     sink=sink,
                 )
-            check(target, WorkflowSpec, f"{target!r} cannot be run: pass an Agent or a Workflow")
-            if history or resume is not None:
-                msg = f"workflow {target.name!r} takes no {'history' if history else 'resume'}="
-                raise ConfigError(msg)
-            if timeout is not None:
-                overrides["timeout"] = timeout
-            return self._submit_workflow(with_changes(target, overrides), prompt, budget, sink)
+        if isinstance(target, AgentSpec):
+            return self._submit_agent(
+                with_changes(target, overrides),
+                prompt,
+                history=history,
+                timeout=timeout,
+                budget=budget,
+                resume=resume,
+                sink=sink,
+            )
+        if not isinstance(target, WorkflowSpec):
+            raise ConfigError(f"{target!r} cannot be run: pass an Agent or a Workflow")
+        if history or resume is not None:
+            msg = f"workflow {target.name!r} takes no {'history' if history else 'resume'}="
+            raise ConfigError(msg)
+        if timeout is not None:
+            overrides["timeout"] = timeout
+        spec = with_changes(target, overrides) if overrides else target
+        return self._submit_workflow(spec, prompt, budget, sink)
 
     def _submit_agent(
         self,
@@ -334,14 +344,15 @@ class Submitter(ABC):
     ) -> Run[WorkflowResult]:
         crew = self.crew
         account = None if budget is None else account_of(budget)
+        timeout = None
         if account is not None:
-            left = account.left(self.system.now())
-            if left is not None and (spec.timeout is None or left < spec.timeout):
-                spec = with_changes(spec, {"timeout": max(left, 0.001)})
+            timeout = account.left(self.system.now())
+            if timeout is not None:
+                timeout = max(timeout, 0.001)
         origin = crew.origin(deeper=True, account=account)
         begin = self._begin(origin, spec.name)
         try:
-            reply, ref = crew.run_workflow(spec, value, origin=origin, sink=sink)
+            reply, ref = crew.run_workflow(spec, value, origin=origin, timeout=timeout, sink=sink)
         except BaseException as error:
             self._never_began(origin, spec.name, begin, error)
             raise
@@ -349,7 +360,7 @@ class Submitter(ABC):
             self._timed(account, begin, reply)
 
         def cancel() -> None:
-            if not ref.tell(CancelRun(why="the run was cancelled")):
+            if not ref.tell(CancelRun(why="the run was cancelled", of=reply)):
                 reply.cancel()
 
         return self._opened(Run(self._itself(), reply, origin, cancel), spec.name, begin)

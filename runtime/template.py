@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -48,24 +49,57 @@ def stray_brace(template: str) -> str | None:
     return None
 
 
+class Template:
+    """A template, taken apart once.
+
+    Attributes:
+        whole: it is one placeholder and nothing else.
+        of_items: it names an item or its number.
+    """
+
+    __slots__ = ("_parts", "of_items", "whole")
+
+    def __init__(self, text: str) -> None:
+        parts: list[str | re.Match[str]] = []
+        at = 0
+        for match in _PIECE.finditer(text):
+            parts.append(text[at : match.start()])
+            parts.append(match[0][0] if match[1] is None else match)
+            at = match.end()
+        parts.append(text[at:])
+        self._parts = [part for part in parts if part]
+        self.whole = len(self._parts) == 1 and not isinstance(self._parts[0], str)
+        self.of_items = any(
+            not isinstance(part, str) and part[1] in ("item", "index") for part in self._parts
+        )
+
+    def render(self, values: Mapping[str, Any]) -> Any:  # Any: outputs of steps
+        """Fill it in; see `render`."""
+        if self.whole:
+            match = self._parts[0]
+            if not isinstance(match, str) and match[1] in values:
+                return _look_up(values, match)
+        return "".join(
+            part
+            if isinstance(part, str)
+            else (as_text(_look_up(values, part)) if part[1] in values else part[0])
+            for part in self._parts
+        )
+
+
+@lru_cache(maxsize=1024)
+def template_of(text: str) -> Template:
+    """The template of a text; taken apart once."""
+    return Template(text)
+
+
 def render(template: str, values: Mapping[str, Any]) -> Any:  # Any: outputs of steps
     """Fill in a template.
 
     Raises:
         WorkflowError: a field that the value does not have.
     """
-    whole = _PIECE.fullmatch(template)
-    if whole is not None and whole[1] in values:
-        return _look_up(values, whole)
-
-    def replace(match: re.Match[str]) -> str:
-        if match[0] in ("{{", "}}"):
-            return match[0][0]
-        if match[1] not in values:
-            return match[0]
-        return as_text(_look_up(values, match))
-
-    return _PIECE.sub(replace, template)
+    return template_of(template).render(values)
 
 
 def as_text(value: Any) -> str:  # Any: outputs of steps
@@ -94,6 +128,8 @@ def label_of(item: Any) -> str:  # Any: an item of a list that a step gave
     if isinstance(item, str):
         begin = " ".join(item[: 2 * LABEL_SIZE].split())
         return begin if len(begin) <= LABEL_SIZE else f"{begin[: LABEL_SIZE - 1]}…"
+    if isinstance(item, (int, float)):
+        return ""
     for field in ("path", "name"):
         text = getattr(item, field, None)
         if isinstance(text, str) and text:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
+from inspect import isawaitable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.actor import Actor
-from understudy.messages.agents import AgentSpec
+from understudy.messages.agents import AgentSpec, Result
 from understudy.messages.chat import Usage
 from understudy.messages.errors import ActorDeadError, RunCancelledError, WorkflowError
+from understudy.messages.records import NO_USAGE
 from understudy.messages.workflows import RunStep, StepDone
 from understudy.runtime.run_context import context_parameter, takes_value
 from understudy.runtime.template import as_text
@@ -40,44 +43,46 @@ class LoopWorker(Actor):
 
     async def on_receive(self, message: RunStep) -> StepDone:
         """Do one step."""
-        done = await self._do(message)
-        while isinstance(message.target, AgentSpec) and isinstance(done.error, ActorDeadError):
-            following = self._again(message) if message.sink is None else None
-            if following is None:
-                break
-            message = following
-            done = await self._do(message)
-        return done
-
-    async def _do(self, message: RunStep) -> StepDone:
-        target = message.target
+        queued = self._cell.system.now() - message.sent
+        if isinstance(message.target, AgentSpec):
+            return await self._agent(message.target, message, queued)
         try:
-            if isinstance(target, AgentSpec):
-                result = await self._crew.run_agent(
-                    target,
-                    as_text(message.value),
-                    origin=self._crew.origin(),
-                    context=message.context,
-                    sink=message.sink,
-                )
-                return StepDone(
-                    path=message.path,
-                    output=result.output,
-                    usage=result.usage,
-                    attempts=message.attempt,
-                )
             output = _call(message)
-            if inspect.isawaitable(output):
+            if type(output) is CoroutineType or isawaitable(output):
                 output = await output
-            return StepDone(path=message.path, output=output, attempts=message.attempt)
         except Exception as error:  # noqa: BLE001 - it is the step's outcome
-            used = getattr(error, "usage", None)
-            return StepDone(
-                path=message.path,
-                error=error,
-                usage=used if isinstance(used, Usage) else Usage(),
-                attempts=message.attempt,
-            )
+            return _failed(message, error, queued)
+        return StepDone(path=message.path, output=output, attempts=message.attempt, queued=queued)
+
+    async def _agent(self, agent: AgentSpec, message: RunStep, queued: float) -> StepDone:
+        """Run an agent, again where its actor was lost and it may be."""
+        while True:
+            try:
+                return await self._ask(agent, message, queued)
+            except Exception as error:  # noqa: BLE001 - it is the step's outcome
+                lost = isinstance(error, ActorDeadError) and message.sink is None
+                following = self._again(message) if lost else None
+                if following is None:
+                    return _failed(message, error, queued)
+                message = following
+
+    async def _ask(self, agent: AgentSpec, message: RunStep, queued: float) -> StepDone:
+        """Run an agent."""
+        result = await self._crew.run_agent(
+            agent,
+            as_text(message.value),
+            origin=self._crew.origin(),
+            context=message.context,
+            sink=message.sink,
+        )
+        return StepDone(
+            path=message.path,
+            output=result.output,
+            usage=result.usage,
+            cost=result.cost,
+            attempts=message.attempt,
+            queued=queued,
+        )
 
 
 class ThreadWorker(Actor):
@@ -87,10 +92,12 @@ class ThreadWorker(Actor):
 
     def on_receive(self, message: RunStep) -> StepDone:
         """Do one step."""
+        queued = self._cell.system.now() - message.sent
         try:
-            return StepDone(path=message.path, output=_call(message), attempts=message.attempt)
+            output = _call(message)
         except Exception as error:  # noqa: BLE001 - it is the step's outcome
-            return StepDone(path=message.path, error=error, attempts=message.attempt)
+            return _failed(message, error, queued)
+        return StepDone(path=message.path, output=output, attempts=message.attempt, queued=queued)
 
 
 @lru_cache(maxsize=32)
@@ -108,10 +115,34 @@ def is_async(target: object) -> bool:
 
 def _call(message: RunStep) -> Any:  # Any: what the function returns
     function: Callable[..., Any] = message.target  # type: ignore[assignment]
+    name, takes = shape_of(function)
+    if name is None:
+        return function(message.value) if takes else function()
+    arguments = {name: message.context}
+    return function(message.value, **arguments) if takes else function(**arguments)
+
+
+@lru_cache(maxsize=4096)
+def shape_of(function: Callable[..., Any]) -> tuple[str | None, bool]:
+    """The parameter of a step's function that takes the RunContext, and whether it takes a value.
+
+    Raises:
+        WorkflowError: it cannot be called.
+    """
     if not callable(function):
-        raise WorkflowError(f"step {message.path}: {function!r} cannot be called")
-    name = context_parameter(function)
-    arguments = {} if name is None else {name: message.context}
-    if takes_value(function):
-        return function(message.value, **arguments)
-    return function(**arguments)
+        raise WorkflowError(f"{function!r} cannot be called")
+    return context_parameter(function), takes_value(function)
+
+
+def _failed(message: RunStep, error: BaseException, queued: float) -> StepDone:
+    """A step that has failed, with what an agent took all the same."""
+    usage = getattr(error, "usage", None)
+    partial = getattr(error, "partial", None)
+    return StepDone(
+        path=message.path,
+        error=error,
+        usage=usage if isinstance(usage, Usage) else NO_USAGE,
+        cost=partial.cost if isinstance(partial, Result) else None,
+        attempts=message.attempt,
+        queued=queued,
+    )

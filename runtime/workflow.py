@@ -13,12 +13,12 @@ share between any number of concurrent runs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from understudy.messages.agents import AgentSpec
 from understudy.messages.errors import ConfigError
 from understudy.messages.workflows import (
+    Choice,
     Effects,
     Mode,
     OnError,
@@ -28,7 +28,8 @@ from understudy.messages.workflows import (
 )
 from understudy.runtime.current import current_runtime
 from understudy.runtime.fan_out import fan_out
-from understudy.runtime.graph import check_workflow
+from understudy.runtime.graph import OPTIONS, all_steps, check_workflow
+from understudy.runtime.run_context import RunContext
 from understudy.runtime.template import stray_brace
 
 if TYPE_CHECKING:
@@ -39,15 +40,18 @@ if TYPE_CHECKING:
 
 def step(
     name: str,
-    target: AgentSpec | WorkflowSpec | Callable[..., Any],  # Any: a step's own arguments
+    target: Any,  # Any: an AgentSpec, a WorkflowSpec, a pool, a Choice, or a function
     prompt: str | None = None,
     *,
     after: str | Sequence[str] = (),
+    when: str | Callable[[RunContext], Any] | None = None,  # Any: what counts as true
     each: str | None = None,
     max_concurrent: int | None = None,
     timeout: float | None = None,
-    on_error: OnError = "fail",
+    retries: int = 0,
+    on_error: OnError | StepSpec = "fail",
     effects: Effects | None = None,
+    key: str | None = None,
 ) -> StepSpec:
     """One step of a workflow; see `StepSpec`.
 
@@ -59,16 +63,37 @@ def step(
         target=target,
         prompt=prompt,
         after=(after,) if isinstance(after, str) else tuple(after),
+        when=when,
         each=each,
         max_concurrent=max_concurrent,
         timeout=timeout,
+        retries=retries,
         on_error=on_error,
         effects=effects,
+        key=key,
     )
 
 
+def choose(
+    on: str,
+    cases: Mapping[str, Any],  # Any: targets of steps
+    default: Any = None,  # Any: the target of a step
+) -> Choice:
+    """The target of a step that is chosen when it begins.
+
+        step("answer", choose("{kind}", {"bug": fixer, "question": helper}, default=human),
+             "{input}", after="kind")
+
+    Args:
+        on: template; what it gives, as text and without spaces around it, names the case.
+        cases: agents, functions, workflows or pools by that text.
+        default: in any other case; without one, the step is skipped then, and says why.
+    """
+    return Choice(on=on, cases=dict(cases), default=default)
+
+
 class Workflow(WorkflowSpec, frozen=True, kw_only=True):
-    """A workflow; build it with `sequential`, `parallel` or `dag`."""
+    """A workflow; build it with `sequential`, `parallel`, `dag` or `loop`."""
 
     def __post_init__(self) -> None:
         problems = check_workflow(self)
@@ -76,7 +101,7 @@ class Workflow(WorkflowSpec, frozen=True, kw_only=True):
             lines = "".join(f"\n  - {problem}" for problem in problems)
             msg = f"workflow {self.name!r} cannot run:{lines}"
             raise ConfigError(msg, problems=tuple(problems))
-        for each in self.steps:
+        for each in all_steps(self):
             around = stray_brace(each.prompt or "")
             if around is not None:
                 warnings.warn(
@@ -92,13 +117,27 @@ class Workflow(WorkflowSpec, frozen=True, kw_only=True):
 
     @classmethod
     def parallel(cls, name: str, *steps: StepSpec, **options: Any) -> Self:
-        """All steps at once; the output is a dict by name."""
+        """All steps at once; the output is a dict by name.
+
+        With `join="any"` the first step that is done is enough, with a number so many of them: the
+        others are cancelled. The output is then the winner's, or a dict of those that won.
+        `on_error="collect"` lets all end and gives None for those that failed.
+        """
         return cls._of("parallel", name, steps, options)
 
     @classmethod
     def dag(cls, name: str, *steps: StepSpec, **options: Any) -> Self:
         """Each step the instant those in its `after=` are done; the output is the last ones'."""
         return cls._of("dag", name, steps, options)
+
+    @classmethod
+    def loop(cls, name: str, *steps: StepSpec, **options: Any) -> Self:
+        """The steps one after the other, again and again, `until=` a condition holds.
+
+        At most `max_iterations` times (10); `reason` of the result says why it ended. The first
+        step receives what the last one gave in the round before; prompts may name any step.
+        """
+        return cls._of("loop", name, steps, options)
 
     @classmethod
     def from_spec(cls, spec: WorkflowSpec) -> Self:
@@ -109,16 +148,29 @@ class Workflow(WorkflowSpec, frozen=True, kw_only=True):
     def _of(
         cls, mode: Mode, name: str, steps: tuple[StepSpec, ...], options: dict[str, Any]
     ) -> Self:
-        unknown = sorted(set(options) - {"max_concurrent", "timeout"})
+        known = ("max_concurrent", "timeout", "budget", *OPTIONS.get(mode, ()))
+        unknown = sorted(set(options) - set(known))
         if unknown:
-            msg = f"Workflow.{mode}({unknown[0]}=): there are max_concurrent= and timeout="
-            raise ConfigError(msg)
+            said = ", ".join(f"{option}=" for option in known)
+            raise ConfigError(f"Workflow.{mode}({unknown[0]}=): there are {said}")
         given: tuple[object, ...] = steps
         wrong = next((each for each in given if not isinstance(each, StepSpec)), None)
         if wrong is not None:
             msg = f"Workflow.{mode}: {wrong!r} is no step; write step('name', target)"
             raise ConfigError(msg)
         return cls(name=name, mode=mode, steps=steps, **options)
+
+    def mermaid(self) -> str:
+        """The graph as a Mermaid flowchart."""
+        from understudy.runtime.drawing import mermaid
+
+        return mermaid(self)
+
+    def dot(self) -> str:
+        """The graph in the language of Graphviz."""
+        from understudy.runtime.drawing import dot
+
+        return dot(self)
 
     def run(
         self, value: Any = "", *, runtime: Runtime | None = None, **options: Any

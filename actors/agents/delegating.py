@@ -20,6 +20,7 @@ from understudy.messages.errors import (
     RunCancelledError,
     RuntimeStoppedError,
     UnderstudyError,
+    WorkflowComplete,
 )
 from understudy.messages.models import ToolDeclaration
 from understudy.messages.tools import ToolResult
@@ -71,7 +72,8 @@ class Delegates:
         """Run one of them; its failure is a result.
 
         Raises:
-            RunCancelledError, RuntimeStoppedError, ConfigError: the caller's run ends too.
+            RunCancelledError, RuntimeStoppedError, ConfigError, WorkflowComplete: the caller's
+                run ends too.
         """
         if self._telling is not None:
             await self._telling.started(call)
@@ -93,7 +95,7 @@ class Delegates:
             given: Result[Any] = await self._company.run_nested(
                 tool.agent, prompt, run
             )  # Any: output's
-        except (RunCancelledError, RuntimeStoppedError, ConfigError):
+        except (RunCancelledError, RuntimeStoppedError, ConfigError, WorkflowComplete):
             raise
         except UnderstudyError as error:
             partial = error.partial

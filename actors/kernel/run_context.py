@@ -10,30 +10,40 @@ In another process there is only a copy (`SnapshotContext`), which refuses to be
 
 from __future__ import annotations
 
-import threading
+import sys
+from _thread import allocate_lock
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from understudy.messages.errors import WorkflowError
 
+MOST_COUNTED = 1_000
+"""Objects of one value that are looked at to find its size."""
+
 
 class RunContext:
     """A mapping of one run: `ctx["key"] = value`, `ctx.get("key")`, `ctx["step"]`."""
 
-    __slots__ = ("_errors", "_lock", "_outputs", "_values", "run_id")
+    __slots__ = ("_errors", "_lock", "_outputs", "_sizes", "_values", "run_id")
 
     def __init__(
         self,
         run_id: str,
         outputs: Mapping[str, Any],  # Any: what steps give
         errors: Mapping[str, Mapping[int, BaseException]] = MappingProxyType({}),
+        *,
+        around: RunContext | None = None,
     ) -> None:
         self.run_id = run_id
         self._outputs = outputs
         self._errors = errors
-        self._values: dict[str, Any] = {}  # Any: what steps store
-        self._lock = threading.Lock()
+        self._sizes: dict[str, int]
+        self._values: dict[str, Any]  # Any: what steps store
+        if around is None:
+            self._values, self._sizes, self._lock = {}, {}, allocate_lock()
+        else:  # a nested run shares what the one around it stores, not the outputs of its steps
+            self._values, self._sizes, self._lock = around._values, around._sizes, around._lock
 
     def __getitem__(self, key: str) -> Any:  # Any: what steps store and give
         """A stored value, or the output of the step of that name.
@@ -49,8 +59,15 @@ class RunContext:
         raise WorkflowError(f"the run has no {key!r}; there is {known}")
 
     def __setitem__(self, key: str, value: Any) -> None:  # Any: what steps store
+        size = size_of(value)
         with self._lock:
             self._values[key] = value
+            self._sizes[key] = size
+
+    @property
+    def size(self) -> int:
+        """Bytes that the stored values hold, about: as they were when they were stored."""
+        return sum(self._sizes.values()) if self._sizes else 0
 
     def __contains__(self, key: object) -> bool:
         return key in self._values or key in self._outputs
@@ -72,12 +89,34 @@ class RunContext:
         """Store `change(value or None)` and return it, as one atomic step."""
         with self._lock:
             value = self._values[key] = change(self._values.get(key))
+            self._sizes[key] = size_of(value)
             return value
 
     def snapshot(self) -> dict[str, Any]:  # Any: what steps store and give
         """What there is to read now, for another process."""
         with self._lock:
             return {**self._outputs, **self._values}
+
+
+def size_of(value: Any) -> int:  # Any: what steps store
+    """Bytes of a value with what it contains, about; of large containers, extrapolated."""
+    seen: set[int] = set()
+    stack, total = [value], 0
+    while stack and len(seen) < MOST_COUNTED:
+        each = stack.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        total += sys.getsizeof(each)
+        if isinstance(each, Mapping):
+            stack += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            stack += each
+        elif hasattr(each, "__struct_fields__"):
+            stack += [getattr(each, name) for name in each.__struct_fields__]
+        elif hasattr(each, "__dict__"):
+            stack.append(vars(each))
+    return total + len(stack) * (total // max(1, len(seen)))
 
 
 class SnapshotContext(RunContext):

@@ -26,7 +26,7 @@ def check_references(values: Mapping[str, Values], problems: Problems) -> None:
     for name, workflow in values["workflows"].items():
         path: Path = ("workflows", name)
         if "mode" not in workflow and not problems.has(path, (*path, "mode")):
-            problems.at((*path, "mode"), "is missing; write sequential, parallel or dag")
+            problems.at((*path, "mode"), "is missing; write sequential, parallel, dag or loop")
         steps = workflow.get("steps", [])
         for index, step in enumerate(steps):
             _check_target(step, values, (*path, "steps", index), problems)

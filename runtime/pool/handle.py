@@ -37,6 +37,29 @@ class PoolHandle:
         """Queue a job; the Reply is the worker's answer. See `Pool.submit`."""
         return self._pool.submit(job, timeout=timeout)
 
+    def submit_patiently(
+        self,
+        job: Any,  # Any: yours
+        *,
+        timeout: float | None = None,
+        key: object = None,
+    ) -> Reply[Any]:  # Any: the answer
+        """As `submit`, but where the queue is full the job waits for a place in it, in order.
+
+        Args:
+            job: what the workers take.
+            timeout: seconds for it, its wait included.
+            key: in the place of what the key function of a keyed pool says.
+
+        Raises:
+            ConfigError: a key for a pool that has none.
+        """
+        if key is None:
+            return self._pool.submit_patiently(job, timeout=timeout)
+        if not isinstance(self._pool, KeyedPool):
+            raise ConfigError(f"pool {self._pool.name!r} has no key=, so no job has a key in it")
+        return self._pool.submit_patiently(job, timeout=timeout, key=key)
+
     def map(
         self,
         jobs: Iterable[Any],  # Any: yours

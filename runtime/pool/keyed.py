@@ -71,12 +71,23 @@ class KeyedPool:
         """Queue a job at the place of its key; see `Pool.submit`."""
         return self._send(job, lambda place: place.submit(job, timeout=timeout))
 
-    def submit_patiently(self, job: Any, *, timeout: float | None = None) -> Reply[Any]:
-        """See `Pool.submit_patiently`."""
-        return self._send(job, lambda place: place.submit_patiently(job, timeout=timeout))
+    def submit_patiently(
+        self,
+        job: Any,  # Any: the user's
+        *,
+        timeout: float | None = None,
+        key: object = None,
+    ) -> Reply[Any]:  # Any: the answer
+        """See `Pool.submit_patiently`; a `key` is taken instead of asking the key function."""
+        return self._send(job, lambda place: place.submit_patiently(job, timeout=timeout), key)
 
-    def _send(self, job: Any, submit: Callable[[Pool], Reply[Any]]) -> Reply[Any]:  # Any: a job
-        key = str(self._key(job))
+    def _send(
+        self,
+        job: Any,  # Any: the user's
+        submit: Callable[[Pool], Reply[Any]],
+        given: object = None,
+    ) -> Reply[Any]:  # Any: the answer
+        key = str(self._key(job) if given is None else given)
         with self._lock:
             held = self._held.get(key)
             if held is None:

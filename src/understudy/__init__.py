@@ -40,6 +40,15 @@ if TYPE_CHECKING:
         ToolCallFinished,
         ToolCallStarted,
     )
+    from understudy.messages.conditions import (
+        all_of,
+        any_of,
+        converged,
+        not_,
+        output_contains,
+        output_matches,
+        tokens_over,
+    )
     from understudy.messages.control import (
         Directive,
         Health,
@@ -79,6 +88,7 @@ if TYPE_CHECKING:
         ToolError,
         TurnsExceededError,
         UnderstudyError,
+        WorkflowComplete,
         WorkflowError,
         WouldDeadlockError,
     )
@@ -94,6 +104,7 @@ if TYPE_CHECKING:
         StepCompleted,
         StepDispatched,
         StepFailed,
+        StepRetried,
         StreamIdled,
     )
     from understudy.messages.hooks import Hooks
@@ -102,7 +113,14 @@ if TYPE_CHECKING:
     from understudy.messages.secrets import Secret
     from understudy.messages.streams import StreamOptions, StreamStats
     from understudy.messages.tools import ToolResult
-    from understudy.messages.workflows import StepRecord, StepSpec, WorkflowResult, WorkflowSpec
+    from understudy.messages.workflows import (
+        Choice,
+        PoolRef,
+        StepRecord,
+        StepSpec,
+        WorkflowResult,
+        WorkflowSpec,
+    )
     from understudy.runtime.agent import Agent
     from understudy.runtime.outlets import collect_stream, sse_events, stream_to_queue
     from understudy.runtime.reading import StreamReader
@@ -113,7 +131,7 @@ if TYPE_CHECKING:
     from understudy.runtime.stream import Stream
     from understudy.runtime.tool import arun_tools, run_tools, tool
     from understudy.runtime.toolset import Toolset
-    from understudy.runtime.workflow import Workflow, step
+    from understudy.runtime.workflow import Workflow, choose, step
 
 __version__ = "0.1.0"
 
@@ -136,6 +154,7 @@ __all__ = [
     "Budget",
     "BudgetExceededError",
     "ChildSpec",
+    "Choice",
     "CodecError",
     "Complete",
     "Completion",
@@ -165,6 +184,7 @@ __all__ = [
     "OutputError",
     "OverloadedError",
     "Pending",
+    "PoolRef",
     "Price",
     "RateLimitError",
     "ReaderLagged",
@@ -191,6 +211,7 @@ __all__ = [
     "StepFailed",
     "StepFinished",
     "StepRecord",
+    "StepRetried",
     "StepSpec",
     "StepStarted",
     "Stream",
@@ -219,18 +240,27 @@ __all__ = [
     "Usage",
     "UserMessage",
     "Workflow",
+    "WorkflowComplete",
     "WorkflowError",
     "WorkflowResult",
     "WorkflowSpec",
     "WouldDeadlockError",
+    "all_of",
+    "any_of",
     "arun_tools",
     "child",
+    "choose",
     "collect_stream",
+    "converged",
     "gather",
+    "not_",
+    "output_contains",
+    "output_matches",
     "run_tools",
     "sse_events",
     "step",
     "stream_to_queue",
+    "tokens_over",
     "tool",
 ]
 
@@ -265,6 +295,15 @@ _HOMES = {
         "ThoughtDelta",
         "ToolCallFinished",
         "ToolCallStarted",
+    ],
+    "messages.conditions": [
+        "all_of",
+        "any_of",
+        "converged",
+        "not_",
+        "output_contains",
+        "output_matches",
+        "tokens_over",
     ],
     "messages.control": [
         "Directive",
@@ -305,6 +344,7 @@ _HOMES = {
         "StreamError",
         "ToolError",
         "UnderstudyError",
+        "WorkflowComplete",
         "WorkflowError",
         "WouldDeadlockError",
     ],
@@ -320,13 +360,21 @@ _HOMES = {
         "StepCompleted",
         "StepDispatched",
         "StepFailed",
+        "StepRetried",
         "StreamIdled",
     ],
     "messages.limits": ["Limit", "LimiterStats"],
     "messages.secrets": ["Secret"],
     "messages.tools": ["ToolResult"],
     "messages.streams": ["StreamOptions", "StreamStats"],
-    "messages.workflows": ["StepRecord", "StepSpec", "WorkflowResult", "WorkflowSpec"],
+    "messages.workflows": [
+        "Choice",
+        "PoolRef",
+        "StepRecord",
+        "StepSpec",
+        "WorkflowResult",
+        "WorkflowSpec",
+    ],
     "runtime.agent": ["Agent"],
     "runtime.outlets": ["collect_stream", "sse_events", "stream_to_queue"],
     "runtime.reading": ["StreamReader"],
@@ -337,7 +385,7 @@ _HOMES = {
     "runtime.stream": ["Stream"],
     "runtime.tool": ["arun_tools", "run_tools", "tool"],
     "runtime.toolset": ["Toolset"],
-    "runtime.workflow": ["Workflow", "step"],
+    "runtime.workflow": ["Workflow", "choose", "step"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

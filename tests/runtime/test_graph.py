@@ -1,7 +1,8 @@
 import pytest
 
 from understudy import Agent, AgentSpec, ConfigError, StepSpec, Workflow, WorkflowSpec, step
-from understudy.runtime.graph import check_workflow, dependencies
+from understudy.runtime.graph import check_workflow
+from understudy.runtime.planning.compiled import dependencies
 
 A = AgentSpec("openai:x")
 
@@ -52,7 +53,7 @@ def problems(*steps: StepSpec, mode: str = "dag", **options: object) -> list[str
             [step("input", A)],
             "step 'input': a name has letters, digits, _ and -, and is none of input, item, index",
         ),
-        ([step("a", 3)], "step 'a': 3 is no agent, function or workflow"),  # type: ignore[arg-type]
+        ([step("a", 3)], "step 'a': 3 is no agent, function, workflow or pool"),
         ([], "workflow 'w' has no steps"),
     ],
 )
@@ -67,7 +68,9 @@ def test_bounds_of_the_workflow() -> None:
         "max_concurrent=0: at least 1 step must be able to run"
     ]
     assert problems(step("a", A), timeout=-1.0) == ["timeout=-1.0: more than 0 seconds are needed"]
-    assert problems(step("a", A), mode="daq") == ["mode 'daq': one of sequential, parallel, dag"]
+    assert problems(step("a", A), mode="daq") == [
+        "mode 'daq': one of sequential, parallel, dag, loop"
+    ]
     assert problems(step("a", A), step("b", A, after="a"), mode="parallel") == [
         "step 'b' has after=, but a parallel workflow has an order of its own; use a dag"
     ]

@@ -146,7 +146,7 @@ def test_five_mistakes_give_five_lines(tmp_path: Path) -> None:
         'line 5: runtime.shutdown: 25 has no unit; write "25s" or "25ms"',
         "line 6: runtime.threads: Expected `int`, got `str`",
         (
-            "line 9: workflows.digest.mode: 'dga' is not one of sequential, parallel, dag; "
+            "line 9: workflows.digest.mode: 'dga' is not one of sequential, parallel, dag, loop; "
             "did you mean 'dag'?"
         ),
         (
