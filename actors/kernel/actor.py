@@ -234,8 +234,9 @@ def as_child(spec: ChildSpec | type[Actor], **options: Any) -> ChildSpec:
     """A child specification for a class or a specification, with options that are not None."""
     given = {name: value for name, value in options.items() if value is not None}
     if isinstance(spec, type):
-        if not given and issubclass(spec, Actor):
-            return spec.bare
+        bare: ChildSpec | None = spec.__dict__.get("bare")  # asking the ABC would take longer
+        if bare is not None and not given:
+            return bare
         spec = child(spec)
     spec = spec.options(**given) if given else spec
     made: object = spec.cls

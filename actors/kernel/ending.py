@@ -202,7 +202,8 @@ class Ending(Body):
             watchers, self.watchers = self.watchers, None
             enders, self.enders = self.enders, None
             starters, self.starters = self.starters, None
-        self._drop(left, "closed")
+        if left or self.waiting:
+            self._drop(left, "closed")
         for starter in starters or ():
             starter.settle(FAILED, self.dead_error())
         self.actor, self.receive = None, nobody
