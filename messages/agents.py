@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar, get_origin
 import msgspec
 
 from understudy.messages.budgets import Budget
+from understudy.messages.caches import Cached, CacheSpec
 from understudy.messages.chat import Message, ToolCall, Usage
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef
@@ -27,12 +28,14 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     Model = Any  # Any: "provider:model", or a model object of this process (FakeModel)
     ApiKey = str | Secret | None
+    Cache = CacheSpec | str | float | None
     Output = Any  # Any: a type, in whatever spelling; None for text
     Tool = Any  # Any: a function, a ToolSpec, a toolset or an AgentTool
 else:
     # What may come off the wire: a name and a reference, never an object or a key.
     Model = str | None
     ApiKey = str | None
+    Cache = CacheSpec | bool | None
     Output = FunctionRef | TypeRef | None
 
 
@@ -63,6 +66,9 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
         fallback: models to go on with, in order, where one is overloaded or its window too small.
         hooks: a user's functions around each call of a model and of a tool.
         budget: what each run may spend, the runs that it causes included.
+        cache: answers of its model are kept and given again: a `Cache`, or for how long (`"10m"`,
+            seconds); True: as `[llm.cache]` says, at any temperature; False: never. None: as
+            `[llm.cache]` says, at temperature 0.
         base_url: the provider's address, without the operation's path.
         api_key: a `Secret`, or `"env:NAME"`.
         extra: further fields for the provider's request body.
@@ -86,6 +92,7 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
     fallback: tuple[Model, ...] = ()
     hooks: Hooks | None = None
     budget: Budget | None = None
+    cache: Cache = None
     base_url: str | None = None
     api_key: ApiKey = None
     extra: dict[str, Any] = {}  # Any: JSON values of the provider's own
@@ -143,6 +150,7 @@ class AgentOptions(TypedDict, total=False):
     fallback: Iterable[Model]
     hooks: Hooks | None
     budget: Budget | None
+    cache: Cache
     base_url: str | None
     api_key: ApiKey
     extra: dict[str, Any]  # Any: JSON values of the provider's own
@@ -248,6 +256,8 @@ class Result(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         cost: US dollars; None where a model's price is not known.
         attempts: requests to models, repeated ones included.
         pending: set when a tool call waits for approval; then there is no answer yet.
+        cached: set when the last answer of the model came from a cache: how old it is, and where it
+            was found. It has cost nothing; what the turns before it took is in `usage`.
     """
 
     output: T
@@ -266,3 +276,4 @@ class Result(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     tool_calls: tuple[ToolRecord, ...] = ()
     cost: float | None = None
     pending: Pending | None = None
+    cached: Cached | None = None

@@ -35,7 +35,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     slots that the tools around hold, which work inside them need not wait for. `tenant`
     and `session` say for whom it is; they are empty where nobody said so. `agents` are the names
     of the agents around what an agent has begun, the outermost first; `accounts` are those of all
-    budgets (`messages.budgets.Account`) that it is charged to.
+    budgets (`messages.budgets.Account`) that it is charged to. `flights` are the keys of the cached
+    calls that it is part of, which must not wait for themselves.
     """
 
     run_id: str | None = None
@@ -46,6 +47,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     agents: tuple[str, ...] = ()
     accounts: tuple[Any, ...] = ()  # Any: `Account`s; never encoded
+    flights: tuple[bytes, ...] = ()
 
 
 class Envelope(msgspec.Struct, gc=True, eq=False):

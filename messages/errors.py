@@ -197,6 +197,10 @@ class CodecError(UnderstudyError):
     """A value that does not encode, or bytes that are too large, too deep or not of the type."""
 
 
+class StorageError(UnderstudyError):
+    """A file that cannot be used, or not now (`retryable`); says why and what helps."""
+
+
 class DeadlineExceededError(UnderstudyError, TimeoutError):
     """The deadline passed before there was an answer."""
 

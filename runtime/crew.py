@@ -134,6 +134,7 @@ class Crew:
             session=around.session,
             agents=around.agents,
             accounts=accounts,
+            flights=around.flights,
         )
 
     def run_agent(

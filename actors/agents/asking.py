@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from understudy.actors.agents.hooking import hooked
-from understudy.actors.agents.ports import Models, ServedModel, Sink
+from understudy.actors.agents.ports import Answers, Models, ServedModel, Sink
 from understudy.actors.agents.progress import Progress
 from understudy.actors.agents.spending import begin_call, charge, check_priced, exceeded
 from understudy.actors.rules.retries import falls_back
@@ -43,9 +43,10 @@ class Asking:
         messages: what the first turn is asked with.
         tools: what the model may call.
         plan: what the answer shall be, where it is no text.
+        answers: the cache that is asked first, if there is one.
     """
 
-    __slots__ = ("_models", "_rest", "_run", "request")
+    __slots__ = ("_answers", "_models", "_rest", "_run", "request")
 
     def __init__(
         self,
@@ -54,8 +55,10 @@ class Asking:
         messages: tuple[Message, ...],
         tools: tuple[ToolDeclaration, ...],
         plan: OutputPlan | None,
+        answers: Answers | None,
     ) -> None:
         spec = run.message.spec
+        self._answers = answers
         self._models = models
         self._run = run
         self._rest = spec.fallback

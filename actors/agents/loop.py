@@ -43,7 +43,9 @@ async def converse(company: Company, run: Progress) -> Result[Any]:  # Any: the 
     else:
         run.turns = message.resume.pending.turns
     plan = _plan(run)
-    asking = Asking(company.models, run, (*run.before, *run.added), declared, plan)
+    messages = (*run.before, *run.added)
+    answers = company.answers_of(message.spec)
+    asking = Asking(company.models, run, messages, declared, plan, answers)
     if message.sink is not None:
         await _started(run)
     if message.resume is not None:

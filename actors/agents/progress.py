@@ -17,6 +17,7 @@ from understudy.actors.agents.ports import ServedModel
 from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.agents import Pending, Result, RunAgent, ToolRecord
 from understudy.messages.budgets import Price
+from understudy.messages.caches import Cached
 from understudy.messages.chat import AssistantMessage, Message, Usage, text_of
 from understudy.messages.envelope import Origin
 from understudy.messages.errors import UnderstudyError
@@ -41,6 +42,7 @@ class Progress:
         "attempts",
         "begin",
         "blamed",
+        "cached",
         "cost",
         "last",
         "message",
@@ -74,6 +76,8 @@ class Progress:
         self.last: Completion | None = None
         self.blamed: UnderstudyError | None = None
         """The error that the run has ended with."""
+        self.cached: Cached | None = None
+        """Where the last answer was found, if it was not made for this run."""
 
     # -- counting ----------------------------------------------------------------------------------
 
@@ -152,6 +156,7 @@ class Progress:
             tool_calls=self.records,
             cost=self.cost,
             pending=pending,
+            cached=self.cached,
         )
 
     def _kept(self) -> tuple[Message, ...]:

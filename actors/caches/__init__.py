@@ -1,0 +1,1 @@
+"""Caches: nothing asked twice, nothing leaked."""
