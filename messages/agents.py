@@ -183,6 +183,7 @@ class ToolRecord(msgspec.Struct, frozen=True, kw_only=True):
         id: the provider's id of the call.
         result: what the tool returned; None after a failure.
         error: why it failed, in the words that the model read; None when it did not.
+        cached: set when the result came from a cache.
     """
 
     id: str
@@ -191,6 +192,7 @@ class ToolRecord(msgspec.Struct, frozen=True, kw_only=True):
     result: Any = None  # Any: whatever the tool returns
     error: str | None = None
     duration: float = 0.0
+    cached: Cached | None = None
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):

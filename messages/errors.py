@@ -20,6 +20,7 @@
     |   +-- BreakerOpenError
     +-- StreamError                 `reason`: lagged | idle
     +-- CodecError                  bytes that are too large, too deep or not of the type
+    +-- StorageError                a file that is damaged, locked, full, or of another kind
     +-- DeadlineExceededError       (also a TimeoutError)
     +-- RunCancelledError
     +-- MailboxFullError

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
+from understudy.messages.caches import Cached, CacheSpec
 from understudy.messages.chat import ToolCall
 from understudy.messages.functions import FunctionRef
 
@@ -22,9 +23,11 @@ Isolation = Literal["inline", "thread", "process"]
 if TYPE_CHECKING:
     # Any: a tool takes and gives what it likes
     ToolFunction: TypeAlias = Callable[..., Any] | FunctionRef
+    ToolCache: TypeAlias = CacheSpec | str | float | None
 else:
     # What may come off the wire: functions travel as their import path.
     ToolFunction = FunctionRef
+    ToolCache = CacheSpec | float | None
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="tool"):
@@ -44,6 +47,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         effects: what happens outside when it runs; `none` and `idempotent` may run again.
         parallel: False: no other call of the same turn runs meanwhile.
         requires_approval: somebody has to agree before an agent calls it.
+        cache: results are kept and given again to the same call: for so many seconds (`tool` takes
+            `"5m"` too), or in a `Cache` of its own. None: as `[tools.cache]` says.
         strict: ask providers to enforce the schema, where they and the schema can.
     """
 
@@ -59,6 +64,7 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     effects: Effects | None = None
     parallel: bool = True
     requires_approval: bool = False
+    cache: ToolCache = None
     strict: bool = True
 
 
@@ -98,7 +104,8 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
         value: what the function returned, by reference; None after a failure.
         error: what went wrong, or None.
         duration: seconds, with waiting and retries.
-        attempts: how often the function was called.
+        attempts: how often the function was called for this call.
+        cached: set when the result was not made for this call.
     """
 
     call_id: str
@@ -108,3 +115,4 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     duration: float = 0.0
     attempts: int = 0
+    cached: Cached | None = None

@@ -15,6 +15,7 @@ from understudy.messages.agents import AgentSpec, AgentTool, Model, Result
 from understudy.messages.budgets import Budget
 from understudy.messages.errors import ConfigError
 from understudy.messages.hooks import Hooks
+from understudy.runtime.cache import as_cache
 from understudy.runtime.current import current_runtime
 from understudy.runtime.fan_out import OnFailure, fan_out
 from understudy.runtime.options import with_changes
@@ -94,6 +95,8 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         if self.retries is not None and self.retries < 0:
             raise ConfigError(f"Agent(retries={self.retries}): 0 or more")
         _check_kinds(self)
+        if self.cache is not None and type(self.cache) is not bool:
+            msgspec.structs.force_setattr(self, "cache", as_cache(self.cache))
         for name in ("tools", "fallback"):
             value = getattr(self, name)
             if type(value) is not tuple:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from understudy.actors.agents.troupe import Troupe
+from understudy.actors.caches.directory import CacheDirectory
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.options import child
 from understudy.actors.kernel.origins import origin_in_hand
@@ -30,6 +31,7 @@ from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.directory import ToolDirectory
 from understudy.messages.agents import AgentSpec, Result, Resume, RunAgent
 from understudy.messages.budgets import Account, Price
+from understudy.messages.caches import CacheSpec
 from understudy.messages.envelope import Envelope, Origin
 from understudy.messages.errors import ConfigError, WorkflowComplete, WorkflowError
 from understudy.messages.limits import Limit
@@ -43,6 +45,7 @@ from understudy.runtime.step_pools import StepPools
 if TYPE_CHECKING:
     import httpx
 
+    from understudy.actors.caches.answers import Answers
     from understudy.messages.chat import Message
     from understudy.runtime.executor import RunActor
 
@@ -61,6 +64,7 @@ class Crew:
         max_runs: agent runs at a time.
         limits, prices: by pattern of `provider:model`.
         tools: `[tools]`.
+        caches: of agents that do not say (None: they have none), and of all tools.
         streaming: how streams are buffered that do not say otherwise.
         stream_timeout: seconds after which a stream that nobody reads is cancelled.
     """
@@ -77,6 +81,7 @@ class Crew:
         limits: Mapping[str, Limit],
         prices: Mapping[str, Price],
         tools: ToolDefaults | None = None,
+        caches: tuple[CacheSpec | None, CacheSpec] = (None, CacheSpec()),
         streaming: StreamOptions,
         stream_timeout: float,
     ) -> None:
@@ -91,8 +96,12 @@ class Crew:
             transport=transport,
             environ=os.environ,
         )
+        self.caches = CacheDirectory(
+            system, default=caches[0], tools=caches[1], model_of=self._model_of
+        )
         self.tools = ToolDirectory(
             system,
+            caches=self.caches.outcomes_of,
             defaults=tools or ToolDefaults(),
             process_worker=child(ProcessWorker, warm=False),
             passing=(WorkflowComplete,),
@@ -184,6 +193,19 @@ class Crew:
     ) -> Awaitable[Result[Any]]:  # Any: the output's type
         """Run an agent for the message in hand, called by the run `outer`."""
         return self.run_agent(spec, prompt, origin=self.origin(), outer=outer)
+
+    def answers_of(self, spec: AgentSpec) -> Answers | None:
+        """The cache that an agent asks before a model; None where it has none.
+
+        Raises:
+            ConfigError: its file has other bounds in another cache.
+        """
+        cache: Any = spec.cache  # Any: an Agent has made a spec of it
+        return self.caches.answers_of(cache)
+
+    def _model_of(self, name: str) -> tuple[Any, str]:  # Any: Ref of a Model actor
+        served = self.models.find(AgentSpec(name))
+        return served.ref, served.model
 
     def limiter_of(
         self, spec: AgentSpec, around: tuple[str, ...]

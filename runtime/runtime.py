@@ -33,10 +33,12 @@ from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.models.choice import TransportName, transport_maker
 from understudy.actors.models.directory import Defaults
 from understudy.messages.budgets import Price
+from understudy.messages.caches import CacheSpec, CacheStats
 from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError, WouldDeadlockError
 from understudy.messages.limits import Limit, LimiterStats
 from understudy.runtime.blocking import result_of
+from understudy.runtime.cache import as_cache, wanted_of
 from understudy.runtime.casting import Casting
 from understudy.runtime.config.schema import Config, RuntimeConfig
 from understudy.runtime.crew import Crew
@@ -64,6 +66,7 @@ class Runtime(Serving, Casting):
             that matches `provider:model` counts.
         prices: what models cost, by pattern: `{"openai:*": Price(input=1.0, output=8.0)}`; they
             win over the prices that are shipped.
+        cache: of agents that do not say, for calls at temperature 0; see `Cache`.
         shutdown: seconds that leaving the block may take.
         clock, seed: ports: time, the seed of random numbers.
         transport: the HTTP transport: an object, or `plain`, `fast` (the extra), `auto` (default:
@@ -80,6 +83,7 @@ class Runtime(Serving, Casting):
         max_runs: int | None = None,
         limits: Mapping[str, Limit] | None = None,
         prices: Mapping[str, Price] | None = None,
+        cache: CacheSpec | str | float | None = None,
         shutdown: float | None = None,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | TransportName | None = None,
@@ -102,6 +106,7 @@ class Runtime(Serving, Casting):
         self._limits = {**self.config.limits, **(limits or {})}
         # In this order, because the first pattern that matches counts: code wins over the file.
         self._prices = {**(prices or {}), **self.config.prices, **(prices or {})}
+        self._cache = self.config.llm.default_cache if cache is None else as_cache(cache)
         self._max_runs = sizes.max_runs if max_runs is None else max_runs
         for option in ("workers", "threads", "max_runs"):
             if getattr(self, f"_{option}") < 1:
@@ -159,6 +164,37 @@ class Runtime(Serving, Casting):
         """The twin of `limiters`."""
         return await self.crew.limiters.stats()
 
+    def caches(self) -> dict[str, CacheStats]:
+        """How each cache is doing that was needed so far, by its name; blocks.
+
+        Raises:
+            WouldDeadlockError: on the loop of this runtime; use `await rt.acaches()`.
+        """
+        return self.complete(self.acaches(), "rt.acaches")
+
+    async def acaches(self) -> dict[str, CacheStats]:
+        """The twin of `caches`."""
+        return await self.on_loop(self.crew.caches.stats())
+
+    def invalidate(
+        self, *, tool: str | None = None, tag: str | None = None, tenant: str | None = None
+    ) -> int:
+        """Forget what matches all that is given, in every cache; gives how many entries. Blocks.
+
+        Raises:
+            ConfigError: nothing is given.
+            WouldDeadlockError: on the loop of this runtime; use `await rt.ainvalidate(...)`.
+        """
+        work = self.ainvalidate(tool=tool, tag=tag, tenant=tenant)
+        return self.complete(work, "rt.ainvalidate")
+
+    async def ainvalidate(
+        self, *, tool: str | None = None, tag: str | None = None, tenant: str | None = None
+    ) -> int:
+        """The twin of `invalidate`."""
+        wanted = wanted_of(tool, tag, tenant)
+        return await self.on_loop(self.crew.caches.invalidate(wanted))
+
     @property
     def dead_letters(self) -> DeadLetters:
         """What was sent and not handled."""
@@ -188,6 +224,13 @@ class Runtime(Serving, Casting):
         except BaseException:
             future.cancel()  # Ctrl-C, or no thread to spare: nobody waits any more
             raise
+
+    async def on_loop(self, work: Coroutine[Any, Any, T]) -> T:  # Any: what coroutines yield
+        """Await a coroutine that has to run on this runtime's loop, from any loop."""
+        system = self.system
+        if get_ident() == system.loop_thread:
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, system.loop))
 
     # -- private: see `Lifecycle` ------------------------------------------------------------------
 
@@ -223,6 +266,7 @@ class Runtime(Serving, Casting):
             max_runs=self._max_runs,
             limits=self._limits,
             tools=self.config.tools.defaults,
+            caches=(self._cache, self.config.tools.cache.spec),
             streaming=streaming.options,
             stream_timeout=streaming.timeout,
             prices=self._prices,

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any, Self, overload
 import msgspec
 
 from understudy.actors.tools.describe import describe, name_of, unbound
+from understudy.messages.caches import CacheSpec
 from understudy.messages.chat import ToolCall
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef
 from understudy.messages.tools import Effects, Isolation, ToolResult, ToolSpec
+from understudy.runtime.cache import seconds_of
 from understudy.runtime.current import current_runtime
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def tool(
     effects: Effects | None = None,
     parallel: bool = True,
     requires_approval: bool = False,
+    cache: CacheSpec | str | float | None = None,
     strict: bool = True,
 ) -> Callable[[Function], Tool]: ...
 def tool(function: Function | None = None, /, **options: Any) -> Tool | Callable[[Function], Tool]:
@@ -86,6 +89,9 @@ def tool(function: Function | None = None, /, **options: Any) -> Tool | Callable
             providers refuse; names the tool and the remedy.
     """
     _check_options(options)
+    cache = options.get("cache")
+    if isinstance(cache, str):
+        options["cache"] = seconds_of(cache, "tool(cache=...)")
     if function is None:
         return lambda given: _made(given, options)
     return _made(function, options)

@@ -6,6 +6,7 @@ that is cut off is estimated when the run is asked for it (`Progress.blame`).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,11 +14,20 @@ import msgspec
 from understudy.actors.agents.hooking import hooked
 from understudy.actors.agents.ports import Answers, Models, ServedModel, Sink
 from understudy.actors.agents.progress import Progress
-from understudy.actors.agents.spending import begin_call, charge, check_priced, exceeded
+from understudy.actors.agents.spending import (
+    begin_call,
+    charge,
+    check_priced,
+    exceeded,
+    seconds_left,
+)
+from understudy.actors.kernel.ref import INFINITE
 from understudy.actors.rules.retries import falls_back
 from understudy.messages.agents import AgentSpec
+from understudy.messages.caches import Cached
 from understudy.messages.chat import Message, SystemMessage
 from understudy.messages.errors import (
+    BudgetExceededError,
     ContentFilterError,
     DeadlineExceededError,
     UnderstudyError,
@@ -46,7 +56,7 @@ class Asking:
         answers: the cache that is asked first, if there is one.
     """
 
-    __slots__ = ("_answers", "_models", "_rest", "_run", "request")
+    __slots__ = ("_answers", "_models", "_rest", "_run", "_served", "request")
 
     def __init__(
         self,
@@ -55,14 +65,15 @@ class Asking:
         messages: tuple[Message, ...],
         tools: tuple[ToolDeclaration, ...],
         plan: OutputPlan | None,
-        answers: Answers | None,
+        *,
+        answers: Answers | None = None,
     ) -> None:
         spec = run.message.spec
         self._answers = answers
         self._models = models
         self._run = run
         self._rest = spec.fallback
-        served = run.served = models.find(spec)
+        served = run.served = self._served = models.find(spec)
         if run.origin.accounts:
             check_priced(run, served)
         defaults = models.defaults
@@ -102,7 +113,7 @@ class Asking:
         if hooks is not None:
             instead = await hooked(hooks, "before_model", request)
             if isinstance(instead, Completion):
-                run.last = instead
+                run.last, run.cached = instead, None
                 return instead
             request = request if instead is None else instead
         sink = run.message.sink if streamed else None
@@ -117,15 +128,20 @@ class Asking:
         return completion
 
     async def _first_that_can(self, request: Complete, sink: Sink | None) -> Completion:
-        run = self._run
+        run, answers = self._run, self._answers
         while True:
-            seconds = begin_call(run) if run.origin.accounts else None
-            run.asking = request
+            covers = answers is not None and answers.covers(request, sink)
+            seconds = None if covers else self._begin(request)
             try:
-                completion = await self._send(request, sink, seconds)
+                if answers is not None and covers:
+                    completion, run.cached = await self._from_cache(answers, request, sink)
+                else:
+                    completion, run.cached = await self._send(request, sink, seconds), None
+            except BudgetExceededError:
+                raise  # before anything was asked
             except UnderstudyError as error:
                 self._count_failed(error)
-                if seconds is not None and isinstance(error, DeadlineExceededError):
+                if run.origin.accounts and isinstance(error, DeadlineExceededError):
                     self._check_seconds(error)
                 delivered = sink is not None and run.has_begun_to_say
                 if not self._rest or not falls_back(error, delivered=delivered):
@@ -133,22 +149,52 @@ class Asking:
                 request = self._next(request)
                 continue
             run.asking = None
+            if run.cached is not None:
+                return completion
             spent = completion.spent
             cost = run.count(spent, completion.attempts)
             if run.origin.accounts:
                 charge(run, spent, cost)
             return completion
 
-    async def _send(
-        self, request: Complete, sink: Sink | None, seconds: float | None
-    ) -> Completion:
+    def _begin(self, request: Complete) -> float | None:
+        """A call is made now; gives the seconds that it may take, None where no budget says."""
         run = self._run
-        served, retries = run.served, run.message.spec.retries
+        seconds = begin_call(run) if run.origin.accounts else None
+        run.asking = request
+        return seconds
+
+    async def _from_cache(
+        self, answers: Answers, request: Complete, sink: Sink | None
+    ) -> tuple[Completion, Cached | None]:
+        """The answer that is kept, or that somebody else is having made, or a new one."""
+        run = self._run
+        accounts = run.origin.accounts
+
+        def begin(into: Any) -> Any:  # Any: a sink, or None; a Reply
+            self._begin(request)
+            # Without an end of its own: it goes on for as long as anybody waits.
+            return self._send(request, into, INFINITE)
+
+        return await answers.ask(
+            request,
+            self._served,
+            begin,
+            sink=sink,
+            seconds=seconds_left(run) if accounts else None,
+            tenant=run.origin.tenant,
+        )
+
+    def _send(
+        self, request: Complete, sink: Sink | None, seconds: float | None
+    ) -> Awaitable[Completion]:
+        run = self._run
+        retries = run.message.spec.retries
         asked: Any = request if sink is None else CompleteStream(request=request, sink=sink)
         if retries is not None:
             asked = Insist(request=asked, retries=retries)
-        completion: Completion = await served.ref.request(asked, timeout=seconds)  # type: ignore[union-attr]
-        return completion
+        reply: Awaitable[Completion] = self._served.ref.request(asked, timeout=seconds)
+        return reply
 
     def _next(self, request: Complete) -> Complete:
         """The same request for the next model."""
@@ -156,7 +202,7 @@ class Asking:
         model, self._rest = self._rest[0], self._rest[1:]
         before = run.served
         served = self._models.find(spec_for(spec, model, before))
-        run.served = served
+        run.served = self._served = served
         if run.origin.accounts:
             check_priced(run, served)
         self.request = msgspec.structs.replace(self.request, model=served.model)

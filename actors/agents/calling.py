@@ -124,6 +124,7 @@ class Calling:
                 result=result.value,
                 error=result.error,
                 duration=result.duration,
+                cached=result.cached,
             )
             for call, result in pairs
         )

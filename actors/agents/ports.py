@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.run_context import RunContext
     from understudy.messages.agents import AgentSpec
     from understudy.messages.budgets import Price
+    from understudy.messages.caches import Cached
     from understudy.messages.chat import ToolCall
     from understudy.messages.chunks import AnyChunk
-    from understudy.messages.models import ToolDeclaration
+    from understudy.messages.models import Complete, Completion, ToolDeclaration
     from understudy.messages.tools import ToolResult
 
 
@@ -30,6 +31,37 @@ class ServedModel(Protocol):
     @property
     def provider(self) -> str:
         """The name before it."""
+
+    @property
+    def account(self) -> str:
+        """Tells apart accounts and addresses at one provider; never a key."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether `account` means the same in another process."""
+
+
+class Answers(Protocol):
+    """A cache of what models answer."""
+
+    def covers(self, request: Complete, sink: Any) -> bool:  # Any: a sink, or None
+        """Whether a call goes through it."""
+
+    async def ask(
+        self,
+        request: Complete,
+        served: ServedModel,
+        begin: Callable[[Any], Any],  # Any: a sink, or None; a Reply with a Completion
+        *,
+        sink: Any,  # Any: where the answer is streamed to, or None
+        seconds: float | None,
+        tenant: str,
+    ) -> tuple[Completion, Cached | None]:
+        """The answer, and where it was found; None: `begin` was called and this one pays.
+
+        Raises:
+            UnderstudyError: what the call failed with, or the time that is over.
+        """
 
 
 class Sampling(Protocol):
@@ -141,6 +173,9 @@ class Company(Protocol):
     @property
     def price_of(self) -> Callable[[str, str], Price | None]:
         """What a model costs, by provider and name, where that is known."""
+
+    def answers_of(self, spec: AgentSpec) -> Answers | None:
+        """The cache that an agent asks before a model; None where it has none."""
 
     def limiter_of(self, spec: AgentSpec, around: tuple[str, ...]) -> Any:  # Any: Ref of a limiter
         """Who bounds the runs of agents of this name; None where nobody does.

@@ -43,6 +43,13 @@ def begin_call(run: Progress) -> float | None:
     return seconds
 
 
+def seconds_left(run: Progress) -> float | None:
+    """Seconds until a budget around the run is used up; None where none says."""
+    now = run.now()
+    lefts = [left for each in run.origin.accounts if (left := each.left(now)) is not None]
+    return max(0.0, min(lefts)) if lefts else None
+
+
 def charge(run: Progress, usage: Usage, usd: float | None) -> None:
     """A model call has ended: every budget around it pays."""
     for account in run.origin.accounts:

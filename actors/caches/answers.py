@@ -188,7 +188,11 @@ class AnswerQuestion:
         self.reply, self._settled = reply, loop.create_future()
         if self.tee is not None:
             self.settle()
-        reply.add_done_callback(lambda _: loop.call_soon_threadsafe(self.settle))
+
+        def answered(_: Reply[Any]) -> None:  # Any: a Hit or Made
+            loop.call_soon_threadsafe(self.settle)
+
+        reply.add_done_callback(answered)
         await self._settled
         if self.tee is not None:
             await self.tee.pour(sink, self)
@@ -235,9 +239,7 @@ class Answers:
         except CodecError:  # fields of the provider's own that do not encode
             return await begin(sink), None
         spec = self._spec
-        question = AnswerQuestion(
-            request, begin, sink, ttl=spec.ttl, tenant=tenant, tags=spec.tags
-        )
+        question = AnswerQuestion(request, begin, sink, ttl=spec.ttl, tenant=tenant, tags=spec.tags)
         question.persistent = served.durable
         if spec.semantic is not None:
             question.wording = wording_of(request, served, tenant)

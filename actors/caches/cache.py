@@ -135,6 +135,18 @@ class CacheActor(Actor):
         match message:
             case Lookup():
                 return self._lookup(message)
+            case Store():
+                return self._keep(message.key, message.value, message.question) is not None
+            case Invalidate():
+                return self._invalidate(message)
+            case AskCacheStats():
+                return self._ask_stats()
+            case _:
+                return self._go_on(message)
+
+    def _go_on(self, message: Search | Searched | Landed | Left | Said) -> None:
+        """What it says to itself."""
+        match message:
             case Landed(flight, call):
                 if flight.call is call:
                     self._landed(flight, call.outcome())
@@ -144,18 +156,10 @@ class CacheActor(Actor):
                 self.background(self._search(flight), then=partial(Searched, flight))
             case Searched(flight, outcome):
                 self._searched(flight, outcome)
-            case Store():
-                return self._keep(message.key, message.value, message.question) is not None
-            case Invalidate():
-                return self._invalidate(message)
-            case AskCacheStats():
-                return self._ask_stats()
+            case Said(deferred, Outcome(error=None, value=value)):
+                deferred.set(value)
             case Said(deferred, outcome):
-                if outcome.error is None:
-                    deferred.set(outcome.value)
-                else:
-                    deferred.set_exception(outcome.error)
-        return None
+                deferred.set_exception(outcome.error)
 
     def on_stop(self) -> None:
         """Nobody waits any more."""
@@ -272,7 +276,7 @@ class CacheActor(Actor):
             found = await meaning.near(text, texts, backing.vectors, backing.save_vectors)
         if found is None:
             return None
-        return (*others[found.index], layer, found.why)
+        return (*others[found.number], layer, found.why)
 
     def _searched(self, flight: Flight, outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -319,7 +323,7 @@ class CacheActor(Actor):
             for other in flight.waiting:
                 if other is not waiter:
                     other.question.follow(flight.tee)
-            call.add_done_callback(lambda _: self._post(Landed(flight, call)))
+            call.add_done_callback(lambda done: self._post(Landed(flight, done)))
             return
         self._end(flight)
 

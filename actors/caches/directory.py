@@ -1,7 +1,8 @@
 """Which Cache actor keeps what: one for each spec, made when it is first needed.
 
 Two agents with equal caches share one actor and what it knows; two caches with one file share its
-actor. A runtime in which nothing is cached makes none. On the loop's thread.
+actor. A runtime in which nothing is cached makes none, and imports nothing that only caches need.
+On the loop's thread.
 """
 
 from __future__ import annotations
@@ -9,13 +10,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-
-from understudy.actors.caches.answers import Answers
-from understudy.actors.caches.cache import CacheActor
-from understudy.actors.caches.file import CacheFileActor
-from understudy.actors.caches.outcomes import Outcomes
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.system import ActorSystem, Guardian
@@ -24,6 +20,10 @@ from understudy.messages.caches import AskCacheStats, CacheSpec, CacheStats, Inv
 from understudy.messages.control import Overflow
 from understudy.messages.errors import ConfigError
 from understudy.messages.models import Embed
+
+if TYPE_CHECKING:
+    from understudy.actors.caches.answers import Answers
+    from understudy.actors.caches.outcomes import Outcomes
 
 _MAILBOX = MailboxOptions(overflow=Overflow.WAIT)
 
@@ -72,6 +72,8 @@ class CacheDirectory:
             cache = self._default or CacheSpec()
         made = self._answers.get(cache)
         if made is None:
+            from understudy.actors.caches.answers import Answers
+
             spec = cache or self._default or CacheSpec()
             made = self._answers[cache] = Answers(
                 self.ref_of("answers", spec), spec, at_zero=cache is None
@@ -80,6 +82,8 @@ class CacheDirectory:
 
     def outcomes_of(self, cache: CacheSpec | None) -> Outcomes:
         """What calls of a tool go through; its own cache, or the one that all of them share."""
+        from understudy.actors.caches.outcomes import Outcomes
+
         spec = cache or self._tools
         return Outcomes(self.ref_of("tools", spec), spec.tags)
 
@@ -88,13 +92,17 @@ class CacheDirectory:
     async def stats(self) -> dict[str, CacheStats]:
         """How each is doing that was needed so far, by its name."""
         return {
-            ref.path.rpartition("/")[2]: await ref.request(AskCacheStats())
-            for ref in self._alive()
+            ref.path.rpartition("/")[2]: await ref.request(AskCacheStats()) for ref in self._alive()
         }
 
     async def invalidate(self, wanted: Invalidate) -> int:
         """Forget what matches, in all of them; gives how many."""
         return sum([await ref.request(wanted) for ref in self._alive()])
+
+    async def forget_tool(self, wanted: Invalidate) -> int:
+        """Forget what matches, in the cache that tools share; gives how many."""
+        ref = self._made.get(("tools", _plain(self._tools)))
+        return 0 if ref is None else await ref.request(wanted)
 
     def ref_of(self, family: str, cache: CacheSpec) -> Ref[Any]:  # Any: Ref of CacheActor
         """The actor of a spec; `family`: whose values it keeps.
@@ -105,6 +113,8 @@ class CacheDirectory:
         key = family, _plain(cache)
         ref = self._made.get(key)
         if ref is None or not ref.is_alive():
+            from understudy.actors.caches.cache import CacheActor
+
             file = None if cache.path is None else self._file(cache)
             spec = child(CacheActor, key[1], file, self._embed(cache.embedder))
             ref = self._made[key] = self._child(spec, family)
@@ -123,6 +133,8 @@ class CacheDirectory:
                 f"and max_bytes={known[1]}; give both the same, or another path"
             )
         if ref is None or not ref.is_alive():
+            from understudy.actors.caches.file import CacheFileActor
+
             ref = self._child(child(CacheFileActor, path, *bounds), "file")
             self._files[path] = bounds, ref
         return ref
@@ -148,5 +160,3 @@ def _plain(cache: CacheSpec) -> CacheSpec:
     """What tells caches apart: tags do not; a spec with verbs is as good as one without."""
     fields = {name: getattr(cache, name) for name in CacheSpec.__struct_fields__}
     return CacheSpec(**{**fields, "tags": ()})
-
-

@@ -114,7 +114,7 @@ class Entries(TLRUCache[bytes, Entry]):
             keys = [key for key in self if self[key].matches(wanted)]
         return sum(self.drop(key) for key in keys)
 
-    def expire(self, time: float | None = None) -> Iterable[tuple[bytes, Entry]]:
+    def expire(self, time: float | None = None) -> list[tuple[bytes, Entry]]:
         """Forget what has ended; cachetools calls it whenever something changes."""
         ended = list(super().expire(time))
         self.expired += len(ended)

@@ -30,16 +30,19 @@ MARGIN = 20
 _ROW = 160
 """Bytes of a row besides its value."""
 _TABLES = (
-    "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL,"
-    " digest BLOB NOT NULL, at REAL NOT NULL, ends REAL NOT NULL, used REAL NOT NULL,"
-    " size INTEGER NOT NULL, tenant TEXT NOT NULL, tags TEXT NOT NULL, usage BLOB,"
-    " seconds REAL NOT NULL, gate BLOB NOT NULL, text TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS entries (
+        key BLOB PRIMARY KEY, value BLOB NOT NULL, digest BLOB NOT NULL, at REAL NOT NULL,
+        ends REAL NOT NULL, used REAL NOT NULL, size INTEGER NOT NULL, tenant TEXT NOT NULL,
+        tags TEXT NOT NULL, usage BLOB, seconds REAL NOT NULL, gate BLOB NOT NULL,
+        text TEXT NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS by_gate ON entries (gate) WHERE gate != x''",
     "CREATE INDEX IF NOT EXISTS by_used ON entries (used)",
     "CREATE INDEX IF NOT EXISTS by_end ON entries (ends)",
-    "CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB NOT NULL)"
-    " WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS vectors (
+        text BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID""",
 )
+_INSERT = "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_OLDEST = "DELETE FROM entries WHERE key IN (SELECT key FROM entries ORDER BY used LIMIT ?)"
 _FIELDS = "key, value, digest, at, ends, tenant, tags, usage, seconds, gate, text"
 _SEPARATOR = "\x1f"
 
@@ -200,12 +203,7 @@ class CacheFileActor(Actor):
         usage = None if row.usage is None else msgspec.msgpack.encode(row.usage)
         tags = _SEPARATOR.join(("", *row.tags, ""))
         values = (row.key, row.value, row.digest, row.at, row.ends, row.at, size, row.tenant)
-        database.write(
-            (
-                f"INSERT OR REPLACE INTO entries VALUES ({', '.join('?' * 13)})",
-                (*values, tags, usage, row.seconds, row.gate, row.text),
-            )
-        )
+        database.write((_INSERT, (*values, tags, usage, row.seconds, row.gate, row.text)))
         self._size += 1
         self._bytes += size
         if self._size > self._max_size or self._bytes > self._max_bytes:
@@ -233,13 +231,7 @@ class CacheFileActor(Actor):
         self._count(database)
         while self._size and (self._size > self._max_size or self._bytes > self._max_bytes):
             surplus = max(self._size - self._max_size, self._size // MARGIN, 1)
-            database.write(
-                (
-                    "DELETE FROM entries WHERE key IN"
-                    " (SELECT key FROM entries ORDER BY used LIMIT ?)",
-                    (surplus,),
-                )
-            )
+            database.write((_OLDEST, (surplus,)))
             self._count(database)
 
     def _count(self, database: Database) -> None:

@@ -34,7 +34,7 @@ Embed = Callable[[tuple[str, ...]], Awaitable[Sequence[bytes]]]
 class Found(NamedTuple):
     """An entry that asks the same."""
 
-    index: int
+    number: int
     why: str
 
 

@@ -13,7 +13,7 @@ import copy
 from _thread import get_ident
 from collections.abc import Callable, Coroutine
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 from understudy.actors.caches.entries import size_of
 from understudy.actors.caches.question import Wording
@@ -28,19 +28,10 @@ from understudy.messages.errors import CodecError
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of arguments that are cached."""
-Work = Callable[[], Coroutine[Any, Any, "Outcome"]]  # Any: what coroutines yield
-
-
-class Outcome(NamedTuple):
-    """How a call ended.
-
-    Attributes:
-        rendered: the value and how it reads; None after a failure.
-        rest: whatever else the caller wants to know, of its own call alone.
-    """
-
-    rendered: tuple[Any, str] | None  # Any: whatever the tool returned
-    rest: Any = None  # Any: the caller's
+Outcome = tuple[tuple[Any, str] | None, Any]  # Any: whatever the tool returned; see below
+"""A value and how it reads, or None after a failure; and whatever else the caller wants to know, of
+its own call alone."""
+Work = Callable[[], Coroutine[Any, Any, Outcome]]  # Any: what coroutines yield
 
 
 class OutcomeQuestion:
@@ -66,28 +57,28 @@ class OutcomeQuestion:
 
     def keeps(self, value: Outcome) -> bool:
         """See `Question.keeps`."""
-        return value.rendered is not None
+        return value[0] is not None
 
     def freeze(self, value: Outcome, tee: Tee | None) -> tuple[Outcome, int]:
         """See `Question.freeze`."""
         del tee
-        if value.rendered is None:
+        if value[0] is None:
             return value, 0
-        given, content = value.rendered
-        kept = Outcome((copy.deepcopy(given), content))
+        given, content = value[0]
         weight = 0 if isinstance(given, str) else len(content)  # of the value, about as much
-        return kept, size_of(content) + weight
+        return ((copy.deepcopy(given), content), None), size_of(content) + weight
 
     def thaw(self, kept: Outcome) -> Outcome:
         """See `Question.thaw`."""
-        if kept.rendered is None:
+        if kept[0] is None:
             return kept
-        value, content = kept.rendered
-        return Outcome((copy.deepcopy(value), content), kept.rest)
+        value, content = kept[0]
+        return (copy.deepcopy(value), content), kept[1]
 
     def usage_of(self, value: Outcome) -> Usage | None:
         """See `Question.usage_of`."""
         del value
+        return None
 
 
 class Outcomes:

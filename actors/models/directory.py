@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions, child
@@ -45,6 +46,10 @@ class Served(NamedTuple):
     ref: Ref[Any]  # Any: Ref of ModelActor
     model: str
     provider: str
+    account: str = LOCAL
+    """Tells apart accounts and addresses at one provider; never a key."""
+    durable: bool = True
+    """Whether that means the same in another process."""
 
 
 class ModelDirectory:
@@ -117,7 +122,8 @@ class ModelDirectory:
             msg = f"{model!r} is not a model: pass 'provider:model' or an object like FakeModel"
             raise ConfigError(msg)
         ref = self._spawn(model, ("object", id(model)), remote=False)
-        return Served(ref, model.name, model.name)
+        # The path is used once in a runtime; an object means nothing outside of it.
+        return Served(ref, model.name, model.name, account=ref.path, durable=False)
 
     def _named(self, name: str, spec: AgentSpec) -> Served:
         provider, colon, model = name.partition(":")
@@ -136,7 +142,7 @@ class ModelDirectory:
             if self._transport is None:
                 self._transport = self._make_transport()
             ref = self._spawn(entry.factory(settings, self._transport), key, remote=True)
-        return Served(ref, model, provider)
+        return Served(ref, model, provider, account=_account(settings))
 
     def _key(self, entry: ProviderEntry, spec: AgentSpec, model: str) -> Secret | None:
         given = spec.api_key if spec.api_key is not None else self.defaults.api_key
@@ -185,3 +191,10 @@ class ModelDirectory:
         mailbox = MailboxOptions(overflow=Overflow.WAIT)
         named = spec.options(name=f"{name}-{next(self._numbers)}", mailbox=mailbox)
         return self._system.spawn(named, parent=self._branch.cell).get()
+
+
+def _account(settings: ProviderSettings) -> str:
+    """What tells apart accounts in every process, and does not give the key away."""
+    key = settings.api_key
+    said = f"{settings.base_url or ''}\x00{'' if key is None else key.reveal()}"
+    return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

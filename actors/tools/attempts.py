@@ -10,15 +10,19 @@ Runs on the loop's thread alone.
 from __future__ import annotations
 
 import logging
+import weakref
+from collections.abc import Callable
 
 from understudy.actors.kernel.run_context import RunContext
 from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.rules.gcra import Gcra
+from understudy.actors.tools.caching import Ended, ResultCache
 from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.gate import Lease, pause
 from understudy.actors.tools.hands import Hands, held
-from understudy.actors.tools.rendering import Tried, explain
+from understudy.actors.tools.rendering import Rendered, Tried, explain
 from understudy.actors.tools.station import Station
+from understudy.messages.caches import Cached, CacheSpec
 from understudy.messages.chat import ToolCall
 from understudy.messages.errors import ToolError
 from understudy.messages.tools import CallTool, ToolResult
@@ -35,18 +39,28 @@ class Attempts:
         hands: Hands,
         defaults: ToolDefaults,
         passing: tuple[type[BaseException], ...],
+        caches: Callable[[CacheSpec | None], ResultCache],
     ) -> None:
         self._system = system
         self._hands = hands
         self._defaults = defaults
         self._passing = passing
+        self._caches = caches
+        self._told: weakref.WeakSet[Station] = weakref.WeakSet()
 
     async def perform(
         self, station: Station, call: ToolCall, timeout: float | None, context: RunContext | None
     ) -> ToolResult:
-        """One call with its retries, as a result."""
+        """One call with its retries, or what is kept of an earlier one, as a result."""
         begin = self._system.now()
-        tried, attempts = await self._with_retries(station, call, timeout, context)
+        cached: Cached | None = None
+        unready = None if station.loaded else await self._unready(station)
+        if unready is not None:
+            tried, attempts = Tried(error=unready), 0
+        elif station.caching is None or self._leaves_out(station):
+            tried, attempts = await self._with_retries(station, call, timeout, context)
+        else:
+            tried, attempts, cached = await self._cached(station, call, timeout, context)
         error = tried.error
         duration = self._system.now() - begin
         if error is None and tried.rendered is not None:
@@ -58,19 +72,58 @@ class Attempts:
                 value=value,
                 duration=duration,
                 attempts=attempts,
+                cached=cached,
             )
         if error is None or isinstance(error, self._passing):
             raise error or AssertionError("an attempt ends with a value or an error")
         logger.debug("tool %s failed", call.name, exc_info=error)
         return failure(call, explain(error), duration=duration, attempts=attempts)
 
+    async def _unready(self, station: Station) -> ToolError | None:
+        """Why a lazy tool cannot be called."""
+        try:
+            await station.load(self._hands.load)
+        except ToolError as error:
+            return error
+        return None
+
+    def _leaves_out(self, station: Station) -> bool:
+        """Whether its results are not kept although `[tools.cache]` is on; says so once."""
+        caching = station.caching
+        if caching is None or caching.left_out is None:
+            return False
+        if station not in self._told:
+            self._told.add(station)
+            logger.info("tool %s is not cached: %s", station.spec.name, caching.left_out)
+        return True
+
+    async def _cached(
+        self, station: Station, call: ToolCall, timeout: float | None, context: RunContext | None
+    ) -> tuple[Tried, int, Cached | None]:
+        """As `_with_retries`, unless the result is kept or somebody else is having it made."""
+
+        async def work() -> Ended:
+            tried, attempts = await self._with_retries(station, call, timeout, context)
+            return tried.rendered if tried.error is None else None, (tried, attempts)
+
+        caching = station.caching
+        if caching is None:
+            raise AssertionError("a tool whose results are kept says how")
+        name = station.spec.name
+        cache = self._caches(caching.own)
+        (rendered, rest), cached = await cache.perform(
+            name, station.number, call.arguments, work, caching.ttl
+        )
+        if rest is not None:
+            tried, attempts = rest
+            return tried, attempts if cached is None else 0, cached
+        return Tried(rendered=None if rendered is None else Rendered(*rendered)), 0, cached
+
     async def _with_retries(
         self, station: Station, call: ToolCall, timeout: float | None, context: RunContext | None
     ) -> tuple[Tried, int]:
         """How the last attempt ended, and how many the function has seen."""
         try:
-            if station.signature is None:
-                await station.load(self._hands.load)
             arguments = station.bind(call.arguments, context)
         except ToolError as error:
             return Tried(error=error), 0

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from understudy.actors.tools.signature import Function, Signature, innermost, is_async
+from understudy.messages.caches import CacheSpec
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef, function_path
 from understudy.messages.tools import ToolSpec
@@ -20,6 +21,7 @@ S = TypeVar("S", bound=ToolSpec)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 """What every provider takes (OpenAI, Anthropic, Gemini; the narrowest of each)."""
+_EVER = float("inf")
 _CHOICES = {
     "isolation": (None, "inline", "thread", "process"),
     "effects": (None, "none", "idempotent", "at_most_once"),
@@ -102,6 +104,7 @@ def check(spec: ToolSpec) -> None:
             known = ", ".join(filter(None, choices))
             raise ConfigError(f"{told}: {field}={value!r}; one of {known}")
     _check_bounds(spec, told)
+    _check_cache(spec, told)
     if spec.effects == "at_most_once" and spec.retries:
         raise ConfigError(
             f"{told}: effects='at_most_once' with retries={spec.retries} contradict each other; "
@@ -124,6 +127,25 @@ def _check_bounds(spec: ToolSpec, told: str) -> None:
         raise ConfigError(f"{told}: max_concurrent={spec.max_concurrent}; at least 1 is needed")
     if spec.rate_limit is not None and not spec.rate_limit > 0:
         raise ConfigError(f"{told}: rate_limit={spec.rate_limit}; more than 0 calls a second")
+
+
+def _check_cache(spec: ToolSpec, told: str) -> None:
+    cache: object = spec.cache
+    if cache is None:
+        return
+    if spec.effects == "at_most_once":
+        raise ConfigError(
+            f"{told}: effects='at_most_once' with cache= contradict each other: a result that is "
+            "given again is a call that was not made; leave out one of them"
+        )
+    if isinstance(cache, CacheSpec):
+        if cache.path is not None or cache.semantic is not None:
+            raise ConfigError(
+                f"{told}: cache=Cache(...): results of tools are kept in memory, by their exact "
+                "arguments; leave out path= and semantic="
+            )
+    elif isinstance(cache, bool) or not isinstance(cache, int | float) or not 0 < cache < _EVER:
+        raise ConfigError(f"{told}: cache={cache!r}; give a time such as '5m', or a Cache(...)")
 
 
 def _check_isolation(spec: ToolSpec, function: Function, told: str) -> None:

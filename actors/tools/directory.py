@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,11 +27,13 @@ from understudy.actors.kernel.options import ChildSpec
 from understudy.actors.kernel.run_context import RunContext
 from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.tools.attempts import Attempts
+from understudy.actors.tools.caching import ResultCache
 from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.hands import Hands
 from understudy.actors.tools.station import Station
 from understudy.actors.tools.table import ToolTable, specs_of
 from understudy.actors.tools.turn import Finished, Started, Turn
+from understudy.messages.caches import CacheSpec
 from understudy.messages.chat import ToolCall
 from understudy.messages.errors import ConfigError
 from understudy.messages.tools import ToolResult, ToolSpec
@@ -52,6 +55,7 @@ class ToolDirectory:
         defaults: what holds for tools that do not say otherwise.
         process_worker: makes the actor of a worker process.
         passing: exceptions that steer the run: they are raised, and end the other calls.
+        caches: the cache of a tool that brings its own, or the one that all others share.
     """
 
     def __init__(
@@ -61,12 +65,13 @@ class ToolDirectory:
         defaults: ToolDefaults,
         process_worker: ChildSpec,
         passing: tuple[type[BaseException], ...] = (),
+        caches: Callable[[CacheSpec | None], ResultCache],
     ) -> None:
         self._system = system
         self._defaults = defaults
         self._hands = Hands(system, process_worker)
         self._passing = passing
-        self._attempts = Attempts(system, self._hands, defaults, passing)
+        self._attempts = Attempts(system, self._hands, defaults, passing, caches)
         self._tables: OrderedDict[tuple[int, ...], tuple[tuple[Any, ...], ToolTable]] = (
             OrderedDict()
         )

@@ -6,6 +6,7 @@ Runs on the loop's thread alone.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any
@@ -17,6 +18,7 @@ from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.rules.breaker import Breaker
 from understudy.actors.rules.gcra import Gcra
 from understudy.actors.rules.retries import RetryBudget, RetryPolicy, retry_delay
+from understudy.actors.tools.caching import caching_of
 from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.describe import check
 from understudy.actors.tools.gate import Gate
@@ -28,6 +30,7 @@ from understudy.messages.tools import Isolation, ToolSpec
 
 Loader = Callable[[ToolSpec], Awaitable[tuple[ToolSpec, Signature]]]
 """Runs `loaded` where it may block."""
+_numbers = itertools.count(1)
 BACKOFF_MIN, BACKOFF_MAX = 0.1, 5.0
 
 
@@ -46,7 +49,9 @@ class Station:
         "_policy",
         "_system",
         "breaker",
+        "caching",
         "gate",
+        "number",
         "rate",
         "signature",
         "spec",
@@ -55,6 +60,8 @@ class Station:
     def __init__(self, system: ActorSystem, spec: ToolSpec, defaults: ToolDefaults) -> None:
         self._system = system
         self._defaults = defaults
+        self.number = next(_numbers)
+        """Its own, never used again."""
         self._loading: asyncio.Task[None] | None = None
         self._budget = RetryBudget()
         self.breaker = None if defaults.breaker is None else Breaker(defaults.breaker)
@@ -68,6 +75,7 @@ class Station:
         """Take the tool's own bounds, or the defaults."""
         self.spec = spec
         system, defaults = self._system, self._defaults
+        self.caching = caching_of(spec, self.signature, defaults.cache)
         slots = defaults.max_concurrent if spec.max_concurrent is None else spec.max_concurrent
         self.gate = None if slots is None else Gate(system, slots)
         rate = defaults.rate_limit if spec.rate_limit is None else spec.rate_limit

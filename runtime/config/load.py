@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from understudy.messages.agents import AgentSpec
 from understudy.messages.budgets import Price
+from understudy.messages.caches import CacheSpec
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef
 from understudy.messages.limits import Limit
@@ -117,6 +118,9 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
             table["api_key"] = Secret(key)
         if table.get("output") is not None:
             table["output"] = FunctionRef(table["output"])
+    for table in values["agents"].values():
+        if table.get("cache") is not None:
+            table["cache"] = CacheSpec(ttl=table["cache"])
     return Config(
         llm=build_table(LlmConfig, values["llm"]),
         runtime=build_table(RuntimeConfig, values["runtime"]),

@@ -12,9 +12,10 @@ import msgspec
 
 from understudy.actors.models.choice import TransportName
 from understudy.actors.rules.breaker import BreakerPolicy
-from understudy.actors.tools.defaults import ToolDefaults
+from understudy.actors.tools.defaults import CachedTools, ToolDefaults
 from understudy.messages.agents import AgentSpec, ApiKey
 from understudy.messages.budgets import Price
+from understudy.messages.caches import CacheSpec, Semantic
 from understudy.messages.limits import Limit
 from understudy.messages.streams import StreamOptions
 from understudy.messages.workflows import Effects, Mode, OnError
@@ -37,6 +38,15 @@ else:
         """A duration that may be zero."""
 
 
+class LlmCacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[llm.cache]`: answers at temperature 0 are kept; see `CacheSpec`."""
+
+    enabled: bool = True
+    ttl: Duration = 600.0
+    max_size: Count = 1000
+    semantic: Semantic | None = None
+
+
 class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[llm]`: what agents use that do not say otherwise; `transport` is the Runtime's own."""
 
@@ -46,6 +56,15 @@ class LlmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     temperature: Temperature | None = None
     max_tokens: Count | None = None
     transport: TransportName = "auto"
+    cache: LlmCacheConfig | None = None
+
+    @property
+    def default_cache(self) -> CacheSpec | None:
+        """The cache of agents that do not say."""
+        cache = self.cache
+        if cache is None or not cache.enabled:
+            return None
+        return CacheSpec(ttl=cache.ttl, max_size=cache.max_size, semantic=cache.semantic)
 
 
 class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +106,32 @@ class BreakerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         )
 
 
+class ToolsCacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[tools.cache]`: results of tools whose effects allow it are kept.
+
+    Attributes:
+        enabled: False: only those of tools with a `cache=` of their own.
+        ttl: how long, where the tool does not say.
+        max_size: results of all tools together.
+        include: names of tools that do not say what happens when they run; `*`: all of those.
+    """
+
+    enabled: bool = True
+    ttl: Duration = 300.0
+    max_size: Count = 1000
+    include: tuple[str, ...] = ()
+
+    @property
+    def switch(self) -> CachedTools | None:
+        """As the directory of tools takes it; None when it is not enabled."""
+        return CachedTools(ttl=self.ttl, include=self.include) if self.enabled else None
+
+    @property
+    def spec(self) -> CacheSpec:
+        """The cache that all tools share which do not bring their own."""
+        return CacheSpec(ttl=self.ttl, max_size=self.max_size)
+
+
 class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[tools]`: tools that do not say otherwise; see `ToolDefaults`.
 
@@ -95,6 +140,7 @@ class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         max_retries: further attempts of tools whose `effects` allow it.
         rate_limit, max_concurrent: calls a second, and at a time, of each tool.
         circuit_breaker: a table; there is a breaker for each tool when it is there.
+        cache: a table; results of tools are kept when it is there.
     """
 
     timeout: Duration = 30.0
@@ -102,6 +148,7 @@ class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rate_limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
     max_concurrent: Count | None = None
     circuit_breaker: BreakerConfig | None = None
+    cache: ToolsCacheConfig = ToolsCacheConfig(enabled=False)
 
     @property
     def defaults(self) -> ToolDefaults:
@@ -112,6 +159,7 @@ class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             rate_limit=self.rate_limit,
             max_concurrent=self.max_concurrent,
             breaker=None if self.circuit_breaker is None else self.circuit_breaker.policy,
+            cache=self.cache.switch,
         )
 
 
@@ -142,6 +190,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         output: the import path of a type, `package.module:City`.
+        cache: for how long its answers are kept.
     """
 
     model: str | None = None
@@ -158,6 +207,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_concurrent: Count | None = None
     retries: Whole | None = None
     fallback: tuple[str, ...] = ()
+    cache: Duration | None = None
     timeout: Duration | None = None
     base_url: str | None = None
     api_key: ApiKey = None

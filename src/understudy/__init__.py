@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from understudy.actors.kernel.reply import Reply
     from understudy.messages.agents import AgentSpec, AgentTool, Pending, Result, Resume, ToolRecord
     from understudy.messages.budgets import Budget, Price, Spent
+    from understudy.messages.caches import Cached, CacheStats
     from understudy.messages.chat import (
         AssistantMessage,
         Message,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
         RunCancelledError,
         RuntimeStoppedError,
         ServerError,
+        StorageError,
         StreamBrokenError,
         StreamError,
         ToolError,
@@ -122,6 +124,7 @@ if TYPE_CHECKING:
         WorkflowSpec,
     )
     from understudy.runtime.agent import Agent
+    from understudy.runtime.cache import Cache
     from understudy.runtime.outlets import collect_stream, sse_events, stream_to_queue
     from understudy.runtime.reading import StreamReader
     from understudy.runtime.run_context import RunContext
@@ -153,6 +156,9 @@ __all__ = [
     "BreakerOpenError",
     "Budget",
     "BudgetExceededError",
+    "Cache",
+    "CacheStats",
+    "Cached",
     "ChildSpec",
     "Choice",
     "CodecError",
@@ -214,6 +220,7 @@ __all__ = [
     "StepRetried",
     "StepSpec",
     "StepStarted",
+    "StorageError",
     "Stream",
     "StreamBrokenError",
     "StreamEnd",
@@ -274,6 +281,7 @@ _HOMES = {
     "actors.kernel.gathering": ["gather"],
     "actors.kernel.reply": ["Reply"],
     "messages.agents": ["ToolRecord", "Resume", "Pending", "AgentTool", "AgentSpec", "Result"],
+    "messages.caches": ["CacheStats", "Cached"],
     "messages.chat": [
         "AssistantMessage",
         "Message",
@@ -340,6 +348,7 @@ _HOMES = {
         "RunCancelledError",
         "RuntimeStoppedError",
         "ServerError",
+        "StorageError",
         "StreamBrokenError",
         "StreamError",
         "ToolError",
@@ -376,6 +385,7 @@ _HOMES = {
         "WorkflowSpec",
     ],
     "runtime.agent": ["Agent"],
+    "runtime.cache": ["Cache"],
     "runtime.outlets": ["collect_stream", "sse_events", "stream_to_queue"],
     "runtime.reading": ["StreamReader"],
     "runtime.run_context": ["RunContext"],

@@ -24,6 +24,7 @@ def make(rt: Runtime, **options: Any) -> ToolDirectory:
     return ToolDirectory(
         rt.system,
         process_worker=child(ProcessWorker, warm=False),
+        caches=rt.crew.caches.outcomes_of,
         passing=options.pop("passing", ()),
         defaults=ToolDefaults(**options),
     )
