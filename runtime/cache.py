@@ -11,6 +11,7 @@ runtime that `current_runtime` finds, or in `runtime=`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,7 +46,7 @@ class Cache(CacheSpec, frozen=True, kw_only=True, tag_field="kind", tag="cache")
             semantic: Semantic | None = None,
             threshold: float = 0.95,
             embedder: str | None = None,
-            tags: tuple[str, ...] = (),
+            tags: Iterable[str] = (),
         ) -> None: ...
 
     def __post_init__(self) -> None:
