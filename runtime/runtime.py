@@ -98,6 +98,7 @@ class Runtime(Serving, Casting):
             "shutdown": shutdown,
             "limits": limits,
             "prices": prices,
+            "cache": cache,
         }
         self.given = {name: value for name, value in arguments.items() if value is not None}
         sizes = self.config.runtime
@@ -106,7 +107,6 @@ class Runtime(Serving, Casting):
         self._limits = {**self.config.limits, **(limits or {})}
         # In this order, because the first pattern that matches counts: code wins over the file.
         self._prices = {**(prices or {}), **self.config.prices, **(prices or {})}
-        self._cache = self.config.llm.default_cache if cache is None else as_cache(cache)
         self._max_runs = sizes.max_runs if max_runs is None else max_runs
         for option in ("workers", "threads", "max_runs"):
             if getattr(self, f"_{option}") < 1:
@@ -140,6 +140,11 @@ class Runtime(Serving, Casting):
         runtime = cls(config=config, **options)
         runtime.source = Path(path)
         return runtime
+
+    def default_cache(self, config: Config) -> CacheSpec | None:
+        """The cache of agents that do not say, where code has not given another."""
+        given = self.given.get("cache")
+        return config.llm.default_cache if given is None else as_cache(given)
 
     def resize(self, sizes: RuntimeConfig) -> None:
         """Other bounds from now on, where code has not set them; what is under way goes on."""
@@ -266,7 +271,7 @@ class Runtime(Serving, Casting):
             max_runs=self._max_runs,
             limits=self._limits,
             tools=self.config.tools.defaults,
-            caches=(self._cache, self.config.tools.cache.spec),
+            caches=(self.default_cache(self.config), self.config.tools.cache.spec),
             streaming=streaming.options,
             stream_timeout=streaming.timeout,
             prices=self._prices,

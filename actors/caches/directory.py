@@ -56,6 +56,11 @@ class CacheDirectory:
         self._answers: dict[CacheSpec | None, Answers] = {}
         self._numbers = itertools.count(1)
 
+    def reconfigure(self, default: CacheSpec | None, tools: CacheSpec) -> None:
+        """Other defaults for what is asked from now on; what is kept stays in its cache."""
+        self._default, self._tools = default, tools
+        self._answers.pop(None, None)
+
     # -- who asks through them ---------------------------------------------------------------------
 
     def answers_of(self, cache: CacheSpec | bool | None) -> Answers | None:  # noqa: FBT001 - a field

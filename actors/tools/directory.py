@@ -71,6 +71,7 @@ class ToolDirectory:
         self._defaults = defaults
         self._hands = Hands(system, process_worker)
         self._passing = passing
+        self._caches = caches
         self._attempts = Attempts(system, self._hands, defaults, passing, caches)
         self._tables: OrderedDict[tuple[int, ...], tuple[tuple[Any, ...], ToolTable]] = (
             OrderedDict()
@@ -101,7 +102,7 @@ class ToolDirectory:
         Runs that are under way keep the tools as they were, slots and breakers included.
         """
         self._defaults = defaults
-        self._attempts = Attempts(self._system, self._hands, defaults, self._passing)
+        self._attempts = Attempts(self._system, self._hands, defaults, self._passing, self._caches)
         self._tables.clear()
         self._stations = weakref.WeakValueDictionary()
 

@@ -56,6 +56,8 @@ def _overruled(key: str, runtime: Runtime) -> bool:
     given = runtime.given
     if section == "runtime":
         return name in given
+    if key.startswith("llm.cache"):
+        return "cache" in given
     if section in ("limits", "prices"):
         patterns: dict[str, Any] = given.get(section, {})  # Any: Limit or Price
         return any(name.startswith(f"{pattern}.") for pattern in patterns)
@@ -92,6 +94,13 @@ def _models(runtime: Runtime, config: Config) -> None:
 def _tools(runtime: Runtime, config: Config) -> None:
     defaults, tools = config.tools.defaults, runtime.crew.tools
     runtime.system.call_on_loop(lambda: tools.reconfigure(defaults))
+    _caches(runtime, config)
+
+
+def _caches(runtime: Runtime, config: Config) -> None:
+    default = runtime.default_cache(config)
+    caches, shared = runtime.crew.caches, config.tools.cache.spec
+    runtime.system.call_on_loop(lambda: caches.reconfigure(default, shared))
 
 
 def _streams(runtime: Runtime, config: Config) -> None:
@@ -106,6 +115,7 @@ _LIVE: dict[str, Change] = {
     "limits.": _limits,
     "prices.": _prices,
     "runtime.": _sizes,
+    "llm.cache": _caches,
     "llm.": _models,
     "tools.": _tools,
     "streaming.": _streams,
