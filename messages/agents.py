@@ -18,6 +18,7 @@ from understudy.messages.chat import Message, ToolCall, Usage
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef
 from understudy.messages.hooks import Hooks
+from understudy.messages.memories import MemorySpec, Passage, Trimmed
 from understudy.messages.models import FinishReason
 from understudy.messages.secrets import Secret
 from understudy.messages.tools import ToolResult, ToolsetSpec, ToolSpec
@@ -69,6 +70,10 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
         cache: answers of its model are kept and given again: a `Cache`, or for how long (`"10m"`,
             seconds); True: as `[llm.cache]` says, at any temperature; False: never. None: as
             `[llm.cache]` says, at temperature 0.
+        memory: keeps the conversations of its sessions, and documents whose passages it is shown.
+        history_limit: messages before the prompt that are sent, at most (None: all).
+        context_window: tokens of a request, at most; what is oldest is left out.
+        keep_first: the first turn of a conversation is not left out before others.
         base_url: the provider's address, without the operation's path.
         api_key: a `Secret`, or `"env:NAME"`.
         extra: further fields for the provider's request body.
@@ -93,6 +98,10 @@ class AgentSpec(NamedModel, frozen=True, kw_only=True, tag_field="kind", tag="ag
     hooks: Hooks | None = None
     budget: Budget | None = None
     cache: Cache = None
+    memory: MemorySpec | None = None
+    history_limit: int | None = None
+    context_window: int | None = None
+    keep_first: bool = False
     base_url: str | None = None
     api_key: ApiKey = None
     extra: dict[str, Any] = {}  # Any: JSON values of the provider's own
@@ -151,6 +160,10 @@ class AgentOptions(TypedDict, total=False):
     hooks: Hooks | None
     budget: Budget | None
     cache: Cache
+    memory: MemorySpec | None
+    history_limit: int | None
+    context_window: int | None
+    keep_first: bool
     base_url: str | None
     api_key: ApiKey
     extra: dict[str, Any]  # Any: JSON values of the provider's own
@@ -165,6 +178,7 @@ class RunAgent(msgspec.Struct, frozen=True, kw_only=True):
         context: what the run shares with its tools (a `RunContext`), or None.
         sink: where chunks go while the run lasts, or None.
         outer: the run of the agent that calls this one as a tool, or None.
+        memory: what it has from a memory (a `Bond` of the agents' family), or None.
     """
 
     spec: AgentSpec
@@ -174,6 +188,7 @@ class RunAgent(msgspec.Struct, frozen=True, kw_only=True):
     context: Any = None  # Any: a RunContext, which is defined above us; never encoded
     sink: Any = None  # Any: a stream's producer side; never encoded
     outer: Any = None  # Any: a run's progress; never encoded
+    memory: Any = None  # Any: a Bond, which is defined above us; never encoded
 
 
 class ToolRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,12 +222,14 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
         messages: the conversation up to them.
         done: results of the other calls of the same turn, which needed no approval.
         turns: model calls that were made so far.
+        before: how many of `messages` are the conversation before this run.
     """
 
     calls: tuple[ToolCall, ...]
     messages: tuple[Message, ...]
     done: tuple[ToolResult, ...] = ()
     turns: int = 0
+    before: int = 0
 
     def approve(self, *ids: str) -> Resume:
         """Agree to all calls, or to those with these ids; the others are rejected."""
@@ -260,6 +277,9 @@ class Result(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         pending: set when a tool call waits for approval; then there is no answer yet.
         cached: set when the last answer of the model came from a cache: how old it is, and where it
             was found. It has cost nothing; what the turns before it took is in `usage`.
+        session: whose turn it was; empty for a run without one.
+        passages: of documents that the model was shown (`Agent(memory=...)`).
+        trimmed: how the history was cut; None where nothing said that it should be.
     """
 
     output: T
@@ -279,3 +299,6 @@ class Result(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     cost: float | None = None
     pending: Pending | None = None
     cached: Cached | None = None
+    session: str = ""
+    passages: tuple[Passage, ...] = ()
+    trimmed: Trimmed | None = None

@@ -37,6 +37,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     of the agents around what an agent has begun, the outermost first; `accounts` are those of all
     budgets (`messages.budgets.Account`) that it is charged to. `flights` are the keys of the cached
     calls that it is part of, which must not wait for themselves.
+    `named` says that the session was named for what is begun next, and not only inherited;
+    `sessions` are those that the runs around hold.
     """
 
     run_id: str | None = None
@@ -48,6 +50,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     agents: tuple[str, ...] = ()
     accounts: tuple[Any, ...] = ()  # Any: `Account`s; never encoded
     flights: tuple[bytes, ...] = ()
+    named: bool = False
+    sessions: tuple[Any, ...] = ()  # Any: keys of the agents' family
 
 
 class Envelope(msgspec.Struct, gc=True, eq=False):

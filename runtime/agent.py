@@ -15,6 +15,7 @@ from understudy.messages.agents import AgentSpec, AgentTool, Model, Result
 from understudy.messages.budgets import Budget
 from understudy.messages.errors import ConfigError
 from understudy.messages.hooks import Hooks
+from understudy.messages.memories import MemorySpec
 from understudy.runtime.cache import as_cache
 from understudy.runtime.current import current_runtime
 from understudy.runtime.fan_out import OnFailure, fan_out
@@ -38,7 +39,7 @@ else:
 
 S = TypeVar("S")
 
-_AT_LEAST_ONE = ("max_tokens", "max_turns", "tool_concurrency", "max_concurrent")
+_AT_LEAST_ONE = ("max_tokens", "context_window", "max_turns", "tool_concurrency", "max_concurrent")
 _MORE_THAN_NOTHING = ("timeout", "tool_timeout", "rate_limit")
 
 
@@ -83,10 +84,7 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        for name in _AT_LEAST_ONE:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"Agent({name}={value}): at least 1 is needed")
+        _check_least(self)
         for name in _MORE_THAN_NOTHING:
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -332,6 +330,18 @@ def _check_kinds(agent: AgentSpec) -> None:
         value = getattr(agent, name)
         if value is not None and not isinstance(value, kind):
             raise ConfigError(f"Agent({name}={value!r}): give a {kind.__name__}(...)")
+
+
+def _check_least(agent: AgentSpec) -> None:
+    for name in _AT_LEAST_ONE:
+        value = getattr(agent, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"Agent({name}={value}): at least 1 is needed")
+    if agent.history_limit is not None and agent.history_limit < 0:
+        raise ConfigError(f"Agent(history_limit={agent.history_limit}): 0 messages or more")
+    given: object = agent.memory
+    if given is not None and not isinstance(given, MemorySpec):
+        raise ConfigError(f"Agent(memory={given!r}): give a Memory(...)")
 
 
 def _as_tuple(name: str, value: object) -> tuple[Any, ...]:  # Any: tools, or models

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from understudy.actors.agents.tokenizers import Tokenizer, best_tokenizer
 from understudy.actors.agents.troupe import Troupe
 from understudy.actors.caches.directory import CacheDirectory
 from understudy.actors.kernel.context import in_hand
@@ -31,13 +32,15 @@ from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.directory import ToolDirectory
 from understudy.messages.agents import AgentSpec, Result, Resume, RunAgent
 from understudy.messages.budgets import Account, Price
-from understudy.messages.caches import CacheSpec
+from understudy.messages.caches import CacheSpec, Invalidate
 from understudy.messages.envelope import Envelope, Origin
 from understudy.messages.errors import ConfigError, WorkflowComplete, WorkflowError
 from understudy.messages.limits import Limit
+from understudy.messages.memories import MemorySpec
 from understudy.messages.streams import StreamOptions
 from understudy.messages.workflows import PoolRef, RunWorkflow, WorkflowResult, WorkflowSpec
 from understudy.runtime.graph import MAX_DEPTH
+from understudy.runtime.memories import Memories
 from understudy.runtime.pool.handle import PoolHandle
 from understudy.runtime.run_actors import RunActors
 from understudy.runtime.step_pools import StepPools
@@ -67,6 +70,8 @@ class Crew:
         caches: of agents that do not say (None: they have none), and of all tools.
         streaming: how streams are buffered that do not say otherwise.
         stream_timeout: seconds after which a stream that nobody reads is cancelled.
+        memory: of the agents that have none; None: one in the process, for sessions alone.
+        tokenizer: counts for context windows; None: the best there is here.
     """
 
     def __init__(
@@ -84,6 +89,8 @@ class Crew:
         caches: tuple[CacheSpec | None, CacheSpec] = (None, CacheSpec()),
         streaming: StreamOptions,
         stream_timeout: float,
+        memory: MemorySpec | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         self.system = system
         self.limiters = LimiterDirectory(system, limits)
@@ -107,6 +114,10 @@ class Crew:
             passing=(WorkflowComplete,),
         )
         self.price_of = Prices(prices).of
+        self.memories = Memories(system, self.models, memory)
+        self.memories.erasers.append(self._forget)
+        self._remembers = memory is not None
+        self._tokenizer = tokenizer
         self.troupe = Troupe(system, self, max_runs)
         self.streams = Streams(system, stream_timeout)
         self.stream_defaults = streaming
@@ -144,6 +155,7 @@ class Crew:
             agents=around.agents,
             accounts=accounts,
             flights=around.flights,
+            sessions=around.sessions,
         )
 
     def run_agent(
@@ -158,12 +170,21 @@ class Crew:
         timeout: float | None = None,
         sink: Any = None,  # Any: a StreamBuffer
         outer: Any = None,  # Any: the run that calls it as a tool
+        named: bool = False,
     ) -> Reply[Result[Any]]:  # Any: the output's type
         """Start a run of an agent.
 
+        `named`: it is a turn of the session of its origin; else it has none, whoever it runs for.
+
         Raises:
             OverloadedError: too many are under way.
+            DeadlockError: the run around holds that session.
         """
+        bond = session = None
+        if named or self._remembers or spec.memory is not None:
+            bond = self.memories.bond(spec, origin, named=named)
+            if named:
+                session, origin = self.memories.hold(bond, origin)
         message = RunAgent(
             spec=spec,
             prompt=prompt,
@@ -172,6 +193,7 @@ class Crew:
             context=context,
             sink=sink,
             outer=outer,
+            memory=bond,
         )
         seconds = timeout if timeout is not None else spec.timeout
         hand = in_hand.get()
@@ -181,9 +203,20 @@ class Crew:
             env = Envelope(None, hand.deadline, origin, hand.scope, None, hand.cell)
         token = in_hand.set(env)  # as `under` does, at a third of the price
         try:
-            return self.troupe.run(message, AGENT_TIMEOUT if seconds is None else seconds)
+            return self.troupe.run(message, AGENT_TIMEOUT if seconds is None else seconds, session)
         finally:
             in_hand.reset(token)
+
+    async def _forget(self, tenant: str) -> None:
+        """A tenant was erased: its cached answers and results go too."""
+        await self.caches.invalidate(Invalidate(tenant=tenant))
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Counts tokens for context windows."""
+        if self._tokenizer is None:
+            self._tokenizer = best_tokenizer()
+        return self._tokenizer
 
     def run_nested(
         self,
@@ -288,4 +321,5 @@ class Crew:
 
     async def aclose(self) -> None:
         """Close what the models share."""
+        await self.memories.aclose()
         await self.models.aclose()

@@ -37,18 +37,21 @@ from understudy.messages.caches import CacheSpec, CacheStats
 from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError, WouldDeadlockError
 from understudy.messages.limits import Limit, LimiterStats
+from understudy.messages.memories import MemorySpec
 from understudy.runtime.blocking import result_of
 from understudy.runtime.cache import as_cache, wanted_of
 from understudy.runtime.casting import Casting
 from understudy.runtime.config.schema import Config, RuntimeConfig
 from understudy.runtime.crew import Crew
 from understudy.runtime.events import EventBus
+from understudy.runtime.memories import memory_of, tokenizer_of
 from understudy.runtime.serving.verbs import Serving
 
 if TYPE_CHECKING:
     import httpx
 
     from understudy.actors.kernel.dispatchers.loop import LoopDispatcher
+    from understudy.runtime.memory import Memory
 
 T = TypeVar("T")
 
@@ -68,6 +71,10 @@ class Runtime(Serving, Casting):
             win over the prices that are shipped.
         cache: of agents that do not say, for calls at temperature 0; see `Cache`.
         shutdown: seconds that leaving the block may take.
+        memory: of the agents that have none of their own, whether or not they are given a session;
+            None: as `[memory]` says, or one in the process for sessions alone.
+        tokenizer: counts the tokens of a text, for `context_window`; None: tiktoken where it is
+            installed and has its vocabulary, else an estimate.
         clock, seed: ports: time, the seed of random numbers.
         transport: the HTTP transport: an object, or `plain`, `fast` (the extra), `auto` (default:
             the fast one where it is installed).
@@ -88,6 +95,8 @@ class Runtime(Serving, Casting):
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | TransportName | None = None,
         seed: int | None = None,
+        memory: MemorySpec | None = None,
+        tokenizer: Callable[[str], int] | None = None,
     ) -> None:
         self.config = config or Config()
         self.source: Path | None = None
@@ -123,6 +132,8 @@ class Runtime(Serving, Casting):
             self.config.llm.transport if transport is None else transport
         )
         self._random = random.Random(seed)
+        self._memory = memory_of(self.config.memory_spec if memory is None else memory)
+        self._tokenizer = None if tokenizer is None else tokenizer_of(tokenizer)
 
     @classmethod
     def from_toml(cls, path: str | Path, **options: Any) -> Self:  # Any: as for __init__
@@ -201,6 +212,11 @@ class Runtime(Serving, Casting):
         return await self.on_loop(self.crew.caches.invalidate(wanted))
 
     @property
+    def memory(self) -> Memory:
+        """The memory of the agents that have none of their own."""
+        return self.crew.memories.default
+
+    @property
     def dead_letters(self) -> DeadLetters:
         """What was sent and not handled."""
         return self.stage.dead_letters
@@ -275,6 +291,8 @@ class Runtime(Serving, Casting):
             streaming=streaming.options,
             stream_timeout=streaming.timeout,
             prices=self._prices,
+            memory=self._memory,
+            tokenizer=self._tokenizer,
         )
 
     def _make_threads(self, bulkhead: str) -> ThreadsDispatcher:

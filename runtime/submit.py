@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from understudy.actors.kernel.context import in_hand
-from understudy.actors.kernel.origins import origin_in_hand, under
+from understudy.actors.kernel.origins import is_named, origin_in_hand, under
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import StreamBuffer
 from understudy.actors.streams.joining import make_buffer
@@ -33,6 +33,7 @@ from understudy.messages.errors import (
     to_wire,
 )
 from understudy.messages.events import RunFinished, RunStarted
+from understudy.messages.memories import check_name
 from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
 from understudy.runtime.options import account_of, check, check_resume, with_changes
@@ -104,7 +105,9 @@ class Submitter(ABC):
             history: messages before the prompt, for an agent.
             timeout: seconds for the whole run.
             tenant: for whom it is; None: as the `scope` or the run around it.
-            session: which of the tenant's conversations; callers of one account take turns by it.
+            session: which of the tenant's conversations it is a turn of: what was said in it goes
+                before the prompt, turns wait for each other, and callers of one account take turns
+                by it. What a workflow or another agent begins for it is no turn.
             budget: what it may spend, together with all other runs that are given this object.
             resume: goes on with a run of this agent that waited for approval, instead of a prompt.
             overrides: fields of the spec, for this run alone.
@@ -140,11 +143,12 @@ class Submitter(ABC):
         """
         around = origin_in_hand() or Origin()
         for name, value in (("tenant", tenant), ("session", session)):
-            check(value or "", str, f"{name}={value!r}: give it as a text")
+            check_name(name, value or "")
         changed = msgspec.structs.replace(
             around,
             tenant=around.tenant if tenant is None else tenant,
             session=around.session if session is None else session,
+            named=around.named if session is None else bool(session),
         )
         with under(changed):
             yield
@@ -311,6 +315,13 @@ class Submitter(ABC):
         crew, name = self.crew, spec.name or "agent"
         account = None if budget is None else account_of(budget)
         origin = crew.origin(account=account)
+        named = origin.session != "" and is_named()
+        if named and history:
+            msg = (
+                f"session={origin.session!r} with history=: the session has its own; give one of "
+                "them, or put messages into it with memory.append(...)"
+            )
+            raise ConfigError(msg)
         begin = self._begin(origin, name)
         try:
             reply = crew.run_agent(
@@ -321,6 +332,7 @@ class Submitter(ABC):
                 resume=resume,
                 timeout=timeout,
                 sink=sink,
+                named=named,
             )
         except BaseException as error:
             self._never_began(origin, name, begin, error)

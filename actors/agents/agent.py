@@ -72,9 +72,27 @@ class AgentActor(Actor):
             if hand is not None:
                 hand.origin = origin  # what the tools of this run begin is inside of it
         self.run = run = Progress(message, origin, system.now, self._company.price_of)
+        if message.memory is not None:
+            return await self._remembering(run, bounded=bounded or spec.budget is not None)
         if spec.budget is None and not bounded:
             return await converse(self._company, run)
         return await self._bounded(run)
+
+    async def _remembering(
+        self, run: Progress, *, bounded: bool
+    ) -> Result[Any]:  # Any: the output's type
+        """The run between what its memory has for it and what it leaves there."""
+        from understudy.actors.agents.remembering import keep, keep_failed, recollect
+
+        company = self._company
+        try:
+            await recollect(run, company.tokenizer)
+            result = await (self._bounded(run) if bounded else converse(company, run))
+        except (UnderstudyError, asyncio.CancelledError) as error:
+            keep_failed(run, error)
+            raise
+        await keep(run, result)
+        return result
 
     async def _bounded(self, run: Progress) -> Result[Any]:  # Any: the output's type
         """The run with its own budget, in its turn among the runs of its name."""

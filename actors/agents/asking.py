@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from understudy.actors.agents.hooking import hooked
-from understudy.actors.agents.ports import Answers, Models, ServedModel, Sink
+from understudy.actors.agents.ports import Answers, Company, ServedModel, Sink
 from understudy.actors.agents.progress import Progress
+from understudy.actors.agents.remembering import with_passages
 from understudy.actors.agents.spending import (
     begin_call,
     charge,
@@ -42,13 +43,14 @@ from understudy.messages.models import (
 
 if TYPE_CHECKING:
     from understudy.actors.agents.output import OutputPlan
+    from understudy.actors.agents.window import Window
 
 
 class Asking:
     """Asks the models of one run, the first that can answer.
 
     Args:
-        models: finds them.
+        company: finds them, and counts tokens.
         run: is told what every call took.
         messages: what the first turn is asked with.
         tools: what the model may call.
@@ -56,11 +58,11 @@ class Asking:
         answers: the cache that is asked first, if there is one.
     """
 
-    __slots__ = ("_answers", "_models", "_rest", "_run", "_served", "request")
+    __slots__ = ("_answers", "_models", "_own", "_rest", "_run", "_served", "_window", "request")
 
     def __init__(
         self,
-        models: Models,
+        company: Company,
         run: Progress,
         messages: tuple[Message, ...],
         tools: tuple[ToolDeclaration, ...],
@@ -70,16 +72,24 @@ class Asking:
     ) -> None:
         spec = run.message.spec
         self._answers = answers
-        self._models = models
+        models = self._models = company.models
         self._run = run
+        self._own = 0  # messages of this run before it was resumed
         self._rest = spec.fallback
         served = run.served = self._served = models.find(spec)
         if run.origin.accounts:
             check_priced(run, served)
         defaults = models.defaults
+        messages = _with_system(spec, messages)
+        given = run.recollection
+        if given is not None and given.passages:
+            messages = with_passages(messages, given.passages)
+        self._window: Window | None = None
+        if spec.history_limit is not None or spec.context_window is not None or given is not None:
+            messages = self._cut(company, messages, tools)
         self.request = Complete(
             model=served.model,
-            messages=_with_system(spec, messages),
+            messages=messages,
             temperature=defaults.temperature if spec.temperature is None else spec.temperature,
             max_tokens=spec.max_tokens or defaults.max_tokens,
             stop=spec.stop,
@@ -91,8 +101,10 @@ class Asking:
 
     def more(self, messages: tuple[Message, ...]) -> None:
         """The conversation goes on with these."""
-        before = self.request.messages
-        self.request = msgspec.structs.replace(self.request, messages=(*before, *messages))
+        said = (*self.request.messages, *messages)
+        if self._window is not None:
+            said = self._window.fit(said, self._own + len(self._run.added))
+        self.request = msgspec.structs.replace(self.request, messages=said)
 
     async def ask(self, request: Complete | None = None, *, streamed: bool = True) -> Completion:
         """The model's answer to what was said so far, or to another request.
@@ -126,6 +138,32 @@ class Asking:
         if completion.finish_reason == "content_filter":
             raise self._refused(completion)
         return completion
+
+    def _cut(
+        self, company: Company, messages: tuple[Message, ...], tools: tuple[ToolDeclaration, ...]
+    ) -> tuple[Message, ...]:
+        """The conversation as the agent's bounds allow it."""
+        from understudy.actors.agents.window import Window
+
+        run, spec, given = self._run, self._run.message.spec, self._run.recollection
+        limit = spec.history_limit
+        if limit is None and given is not None:
+            limit = run.message.memory.rag.history_limit
+        if limit is None and spec.context_window is None:
+            return messages
+        window = self._window = Window(
+            spec,
+            company.tokenizer,
+            tools,
+            limit=limit,
+            missing=0 if given is None else given.missing,
+        )
+        resume = run.message.resume
+        if resume is not None:
+            self._own = len(resume.pending.messages) - resume.pending.before
+        kept = window.begin(messages, self._own + len(run.added), len(run.before) - self._own)
+        run.trimmed = window.trimmed
+        return kept
 
     async def _first_that_can(self, request: Complete, sink: Sink | None) -> Completion:
         run, answers = self._run, self._answers

@@ -79,12 +79,13 @@ class Calling:
         if not waiting:
             return self._messages(turn, await self._all(ready))
         done = await self._all([each for each in ready if each not in waiting])
-        before = self._run.before
+        before, resume = self._run.before, self._run.message.resume
         return Pending(
             calls=tuple(waiting),
             messages=(*before, *self._run.added, turn),
             done=tuple(done),
             turns=self._run.turns,
+            before=len(before) if resume is None else resume.pending.before,
         )
 
     async def resume(self, resume: Resume) -> tuple[ToolMessage, ...]:

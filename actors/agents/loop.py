@@ -45,7 +45,7 @@ async def converse(company: Company, run: Progress) -> Result[Any]:  # Any: the 
     plan = _plan(run)
     messages = (*run.before, *run.added)
     answers = company.answers_of(message.spec)
-    asking = Asking(company.models, run, messages, declared, plan, answers=answers)
+    asking = Asking(company, run, messages, declared, plan, answers=answers)
     if message.sink is not None:
         await _started(run)
     if message.resume is not None:

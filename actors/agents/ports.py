@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from understudy.actors.agents.tokenizers import Tokenizer
     from understudy.actors.kernel.run_context import RunContext
     from understudy.messages.agents import AgentSpec
     from understudy.messages.budgets import Price
@@ -176,6 +177,10 @@ class Company(Protocol):
 
     def answers_of(self, spec: AgentSpec) -> Answers | None:
         """The cache that an agent asks before a model; None where it has none."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Counts tokens for context windows."""
 
     def limiter_of(self, spec: AgentSpec, around: tuple[str, ...]) -> Any:  # Any: Ref of a limiter
         """Who bounds the runs of agents of this name; None where nobody does.

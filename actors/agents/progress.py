@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from understudy.actors.agents.ports import ServedModel
+from understudy.actors.agents.remembering import Recollection
 from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.agents import Pending, Result, RunAgent, ToolRecord
 from understudy.messages.budgets import Price
@@ -21,6 +22,7 @@ from understudy.messages.caches import Cached
 from understudy.messages.chat import AssistantMessage, Message, Usage, text_of
 from understudy.messages.envelope import Origin
 from understudy.messages.errors import UnderstudyError
+from understudy.messages.memories import Trimmed
 from understudy.messages.models import Complete, Completion
 
 PriceOf = Callable[[str, str], Price | None]
@@ -44,13 +46,16 @@ class Progress:
         "blamed",
         "cached",
         "cost",
+        "history",
         "last",
         "message",
         "now",
         "origin",
         "price_of",
+        "recollection",
         "records",
         "served",
+        "trimmed",
         "turns",
         "usage",
     )
@@ -63,6 +68,10 @@ class Progress:
         self.now = now
         self.price_of = price_of
         self.begin = now()
+        self.history = message.history
+        """The conversation before this run, as it was given or as its session has it."""
+        self.recollection: Recollection | None = None
+        self.trimmed: Trimmed | None = None
         self.added: tuple[Message, ...] = ()
         """Only whole turns: a tool call is never without its result."""
         self.usage: Usage | None = None
@@ -118,7 +127,7 @@ class Progress:
     def before(self) -> tuple[Message, ...]:
         """The conversation before this run."""
         resume = self.message.resume
-        return self.message.history if resume is None else resume.pending.messages
+        return self.history if resume is None else resume.pending.messages
 
     @property
     def total(self) -> Usage:
@@ -134,13 +143,14 @@ class Progress:
     ) -> Result[Any]:  # Any: the output's type
         """The result as it stands; text (and output) are that of the last answer unless given."""
         last, served, origin, message = self.last, self.served, self.origin, self.message
+        given = self.recollection
         if text is None:
             text = "" if last is None else last.message.content
         sink = message.sink
         return Result(
             output=text if output is msgspec.UNSET else output,
             text=text,
-            messages=(*message.history, *self.added)
+            messages=(*self.history, *self.added)
             if message.resume is None
             else (*self._kept(), *self.added),
             new_messages=self.added,
@@ -157,6 +167,9 @@ class Progress:
             cost=self.cost,
             pending=pending,
             cached=self.cached,
+            session=origin.session,
+            passages=() if given is None else given.passages,
+            trimmed=self.trimmed,
         )
 
     def _kept(self) -> tuple[Message, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from understudy.actors.agents.agent import AgentActor
 from understudy.actors.agents.ports import Company
+from understudy.actors.agents.sessions import Key, Sessions
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.origins import origin_in_hand
@@ -41,6 +42,7 @@ class Troupe:
             mailbox=MailboxOptions(capacity=2),
         )
         self._free: list[Ref[AgentActor]] = []
+        self._sessions = Sessions(system, company)
         self._lock = allocate_lock()
         self._running = 0
 
@@ -48,8 +50,13 @@ class Troupe:
         """Another bound from now on; runs above it go on."""
         self._max_runs = max_runs
 
-    def run(self, message: RunAgent, timeout: float) -> Reply[Any]:  # Any: a Result
-        """Start a run.
+    def run(
+        self,
+        message: RunAgent,
+        timeout: float,
+        session: Key | None = None,
+    ) -> Reply[Any]:  # Any: a Result
+        """Start a run; one of a session waits for those before it.
 
         Raises:
             OverloadedError: `max_runs` runs are under way.
@@ -63,15 +70,20 @@ class Troupe:
                     "them, or raise it"
                 )
             self._running += counted
+        seat = None if session is None else self._sessions.take(session)
         try:
-            ref = self._take()
+            ref = self._take() if seat is None else seat.ref
             reply = ref.request(message, timeout=timeout)
         except BaseException:
             with self._lock:
                 self._running -= counted
+            if seat is not None:
+                self._sessions.leave(seat)
             raise
-        own = self._own(timeout)
-        reply.add_done_callback(lambda done: self._ended(ref, message, counted, done, own))
+        if seat is not None:
+            reply.add_done_callback(lambda _: self._sessions.leave(seat))
+        own, pooled = self._own(timeout), seat is None
+        reply.add_done_callback(lambda done: self._ended(ref, message, counted, done, own, pooled))
         return reply
 
     def _own(self, timeout: float) -> float | None:
@@ -90,13 +102,14 @@ class Troupe:
             if ref.state == ActorState.RUNNING:
                 return ref
 
-    def _ended(
+    def _ended(  # noqa: PLR0917 - all that one callback knows
         self,
         ref: Ref[AgentActor],
         message: RunAgent,
         counted: int,
         reply: Reply[Any],  # Any: a Result
         timeout: float | None,
+        pooled: bool,  # noqa: FBT001 - what it is stands beside the call
     ) -> None:
         with self._lock:
             self._running -= counted
@@ -111,7 +124,7 @@ class Troupe:
                 run.blame(error)
                 if message.outer is not None:
                     message.outer.add_late(run.usage, run.cost, run.attempts)
-        if reply.work == WITHDRAWN:  # cancelled before it began: the actor never saw it
+        if pooled and reply.work == WITHDRAWN:  # cancelled before it began: the actor never saw it
             self._release(ref)
 
     def _release(self, ref: Ref[AgentActor]) -> None:

@@ -32,3 +32,9 @@ def origin_in_hand() -> Origin | None:
     """Where the message being handled here comes from, if there is one and it says so."""
     hand = in_hand.get()
     return None if hand is None else hand.origin
+
+
+def is_named() -> bool:
+    """Whether the session in hand was named for what begins here, and not only inherited."""
+    origin = origin_in_hand()
+    return origin is not None and origin.named

@@ -28,6 +28,7 @@ from understudy.runtime.config.read import SECTIONS, Values, build_table, read_d
 from understudy.runtime.config.schema import (
     Config,
     LlmConfig,
+    MemoryConfig,
     RuntimeConfig,
     StepConfig,
     StreamingConfig,
@@ -126,6 +127,7 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
         runtime=build_table(RuntimeConfig, values["runtime"]),
         tools=build_table(ToolsConfig, values["tools"]),
         streaming=build_table(StreamingConfig, values["streaming"]),
+        memory=build_table(MemoryConfig, values["memory"]),
         limits={name: Limit(**limit) for name, limit in values["limits"].items()},
         prices={name: Price(**price) for name, price in values["prices"].items()},
         agents={name: AgentSpec(name=name, **agent) for name, agent in values["agents"].items()},

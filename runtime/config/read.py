@@ -24,6 +24,7 @@ from understudy.runtime.config.schema import (
     Interval,
     LimitConfig,
     LlmConfig,
+    MemoryConfig,
     PriceConfig,
     RuntimeConfig,
     StepConfig,
@@ -36,6 +37,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 Values = dict[str, Any]  # Any: of whatever type the field of the same name has
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "llm": LlmConfig,
+    "memory": MemoryConfig,
     "runtime": RuntimeConfig,
     "streaming": StreamingConfig,
     "tools": ToolsConfig,

@@ -6,7 +6,7 @@ They hold what is in force after merging, with `origins` saying where each value
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ from understudy.messages.agents import AgentSpec, ApiKey
 from understudy.messages.budgets import Price
 from understudy.messages.caches import CacheSpec, Semantic
 from understudy.messages.limits import Limit
+from understudy.messages.memories import WEEK, MemorySpec, RagOptions
 from understudy.messages.streams import StreamOptions
 from understudy.messages.workflows import Effects, Mode, OnError
 
@@ -25,6 +26,7 @@ Whole = Annotated[int, msgspec.Meta(ge=0)]
 Temperature = Annotated[float, msgspec.Meta(ge=0)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 Dollars = Annotated[float, msgspec.Meta(ge=0)]
+INMEMORY = "inmemory"
 
 if TYPE_CHECKING:
     Duration = float
@@ -205,6 +207,9 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tool_concurrency: Count = 8
     rate_limit: Rate | None = None
     max_concurrent: Count | None = None
+    history_limit: Whole | None = None
+    context_window: Count | None = None
+    keep_first: bool = False
     retries: Whole | None = None
     fallback: tuple[str, ...] = ()
     cache: Duration | None = None
@@ -265,6 +270,52 @@ class PriceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cached: Dollars | None = None
 
 
+class RagConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[memory.rag]`: how passages of documents come into runs; see `RagOptions`."""
+
+    max_tokens: Whole = 2000
+    cache_results: bool = True
+    cache_ttl: Duration = 600.0
+    history_limit: Whole | None = None
+
+    @property
+    def options(self) -> RagOptions:
+        """As memories take them."""
+        return RagOptions(
+            max_tokens=self.max_tokens,
+            cache_results=self.cache_results,
+            cache_ttl=float(self.cache_ttl),
+            history_limit=self.history_limit,
+        )
+
+
+class MemoryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[memory]`: the memory of agents that have none of their own.
+
+    Attributes:
+        provider: `memory` is the only one there is.
+        connection: `inmemory`, or a file.
+        ttl, max_sessions: see `MemorySpec`.
+        rag: a table.
+    """
+
+    provider: Literal["memory"] | None = None
+    connection: str = INMEMORY
+    ttl: Duration = WEEK
+    max_sessions: Count = 10_000
+    rag: RagConfig | None = None
+
+    @property
+    def spec(self) -> MemorySpec:
+        """As agents take it."""
+        return MemorySpec(
+            path=None if self.connection == INMEMORY else self.connection,
+            ttl=self.ttl,
+            max_sessions=self.max_sessions,
+            rag=RagOptions() if self.rag is None else self.rag.options,
+        )
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is configured.
 
@@ -277,8 +328,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     runtime: RuntimeConfig = RuntimeConfig()
     tools: ToolsConfig = ToolsConfig()
     streaming: StreamingConfig = StreamingConfig()
+    memory: MemoryConfig = MemoryConfig()
     agents: dict[str, AgentSpec] = {}
     workflows: dict[str, WorkflowConfig] = {}
     limits: dict[str, Limit] = {}
     prices: dict[str, Price] = {}
     origins: dict[str, str] = {}
+
+    @property
+    def memory_spec(self) -> MemorySpec | None:
+        """The memory of agents that have none; None where nothing was said about it."""
+        return None if self.memory == MemoryConfig() else self.memory.spec

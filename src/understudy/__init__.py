@@ -111,6 +111,16 @@ if TYPE_CHECKING:
     )
     from understudy.messages.hooks import Hooks
     from understudy.messages.limits import Limit, LimiterStats
+    from understudy.messages.memories import (
+        Document,
+        Erased,
+        Ingested,
+        MemorySpec,
+        MemoryStats,
+        Passage,
+        RagOptions,
+        Trimmed,
+    )
     from understudy.messages.models import Complete, Completion
     from understudy.messages.secrets import Secret
     from understudy.messages.streams import StreamOptions, StreamStats
@@ -125,6 +135,7 @@ if TYPE_CHECKING:
     )
     from understudy.runtime.agent import Agent
     from understudy.runtime.cache import Cache
+    from understudy.runtime.memory import Memory
     from understudy.runtime.outlets import collect_stream, sse_events, stream_to_queue
     from understudy.runtime.reading import StreamReader
     from understudy.runtime.run_context import RunContext
@@ -172,10 +183,13 @@ __all__ = [
     "DeadlineExceededError",
     "DeadlockError",
     "Directive",
+    "Document",
+    "Erased",
     "Event",
     "Health",
     "HookError",
     "Hooks",
+    "Ingested",
     "JsonLines",
     "Ledger",
     "Limit",
@@ -183,15 +197,20 @@ __all__ = [
     "MailboxFullError",
     "MailboxOptions",
     "MailboxStats",
+    "Memory",
+    "MemorySpec",
+    "MemoryStats",
     "Message",
     "Metadata",
     "ModelError",
     "Outcome",
     "OutputError",
     "OverloadedError",
+    "Passage",
     "Pending",
     "PoolRef",
     "Price",
+    "RagOptions",
     "RateLimitError",
     "ReaderLagged",
     "Ref",
@@ -242,6 +261,7 @@ __all__ = [
     "ToolRecord",
     "ToolResult",
     "Toolset",
+    "Trimmed",
     "TurnsExceededError",
     "UnderstudyError",
     "Usage",
@@ -273,6 +293,16 @@ __all__ = [
 
 _HOMES = {
     "messages.models": ["Completion", "Complete"],
+    "messages.memories": [
+        "Document",
+        "Erased",
+        "Ingested",
+        "MemorySpec",
+        "MemoryStats",
+        "Passage",
+        "RagOptions",
+        "Trimmed",
+    ],
     "messages.hooks": ["Hooks"],
     "messages.budgets": ["Spent", "Price", "Budget"],
     "actors.kernel.actor": ["Actor"],
@@ -386,6 +416,7 @@ _HOMES = {
     ],
     "runtime.agent": ["Agent"],
     "runtime.cache": ["Cache"],
+    "runtime.memory": ["Memory"],
     "runtime.outlets": ["collect_stream", "sse_events", "stream_to_queue"],
     "runtime.reading": ["StreamReader"],
     "runtime.run_context": ["RunContext"],

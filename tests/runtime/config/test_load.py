@@ -114,7 +114,7 @@ def test_an_empty_file_gives_the_defaults() -> None:
 
 def test_the_table_of_an_agent_has_the_fields_of_its_spec() -> None:
     """What an agent can be told in code can be told in the file, but what is code itself."""
-    code = {"output", "tools", "hooks", "budget"}
+    code = {"output", "tools", "hooks", "budget", "memory"}
     assert {"name", *code, *AgentConfig.__struct_fields__} == set(AgentSpec.__struct_fields__)
 
 
@@ -165,7 +165,10 @@ STEP = '[agents.a]\n[workflows.w]\nmode = "dag"\n[[workflows.w.steps]]\n'
     ("text", "expected"),
     [
         ("[lmm]\n", "line 1: lmm: unknown key 'lmm'; did you mean 'llm'?"),
-        ("\nmodel = 1", "line 2: model: unknown key 'model'; known: llm, runtime, streaming,"),
+        (
+            "\nmodel = 1",
+            "line 2: model: unknown key 'model'; known: llm, memory, runtime, streaming,",
+        ),
         ("llm = 3", "line 1: llm: expected a table, got int"),
         ("agents = 3", "line 1: agents: expected tables such as [agents.NAME]"),
         ("[agents]\na = 3", "line 2: agents.a: expected a table, got int"),

@@ -1,0 +1,1 @@
+"""Memories: conversations by session, and passages of documents."""

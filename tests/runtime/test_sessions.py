@@ -1,0 +1,406 @@
+"""Agents with a session: history before, the turn after, one at a time."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from understudy import (
+    Agent,
+    AssistantMessage,
+    ConfigError,
+    ContextWindowError,
+    DeadlockError,
+    Memory,
+    RunCancelledError,
+    Runtime,
+    ServerError,
+    ToolMessage,
+    UserMessage,
+    Workflow,
+    step,
+    tool,
+)
+from understudy.messages.chat import Message
+from understudy.testing import FakeModel, ManualClock, call
+
+pytestmark = pytest.mark.anyio
+
+
+def texts(messages: Any) -> list[str]:
+    """What was said."""
+    return [str(each.content) for each in messages]
+
+
+def test_a_session_knows_what_was_said(runtime: Runtime) -> None:
+    """History goes before the prompt; the agent's instructions stay in front; nothing is shared."""
+    fake = FakeModel(["1", "2", "3", "4", "5"])
+    agent = Agent(fake, instructions="sys")
+    for session, tenant in (("a", ""), ("a", ""), ("b", ""), ("a", "acme")):
+        result = agent.run("q", session=session, tenant=tenant, runtime=runtime)
+        assert result.session == session
+    assert agent.run("q", runtime=runtime).session == ""
+    assert [texts(each.messages) for each in fake.requests] == [
+        ["sys", "q"],
+        ["sys", "q", "1", "q"],
+        ["sys", "q"],
+        ["sys", "q"],
+        ["sys", "q"],
+    ]
+    assert texts(runtime.memory.history("a", runtime=runtime)) == ["q", "1", "q", "2"]
+
+
+def test_a_scope_names_the_session_too(runtime: Runtime) -> None:
+    """For whatever is begun in the block, and no longer."""
+    fake = FakeModel.echo()
+    agent = Agent(fake)
+    with runtime.scope(tenant="acme", session="s"):
+        agent.run("one", runtime=runtime)
+        assert agent.run("two", runtime=runtime).session == "s"
+        assert agent.run("three", session="", runtime=runtime).session == ""
+    assert len(fake.requests[1].messages) == 3
+    assert texts(runtime.memory.history("s", tenant="acme", runtime=runtime))[::2] == ["one", "two"]
+
+
+def test_turns_of_one_session_wait_for_each_other(runtime: Runtime, gate: Any) -> None:
+    """Other sessions do not."""
+    agent = Agent(FakeModel(gate))
+    first = agent.submit("1", session="a", runtime=runtime)
+    second = agent.submit("2", session="a", runtime=runtime)
+    other = agent.submit("3", session="b", runtime=runtime)
+    gate.until(arrived=2, waiting=2)
+    assert gate.peak == 2
+    gate.open(count=2)
+    gate.until(arrived=3)
+    gate.open()
+    assert [run.get(timeout=10).session for run in (first, second, other)] == ["a", "a", "b"]
+    assert texts(runtime.memory.history("a", runtime=runtime)) == ["1", "open", "2", "open"]
+
+
+def test_a_run_cannot_take_the_session_that_it_holds(runtime: Runtime) -> None:
+    """It would wait for itself: the tool that does it is told so, by name."""
+    agent = Agent(FakeModel.echo())
+    told = []
+
+    @tool
+    async def again() -> str:
+        """Again."""
+        try:
+            await agent.arun("inner", session="s", tenant="t")
+        except DeadlockError as error:
+            told.append(error)
+        return (await agent.arun("inner", session="other")).output
+
+    outer = Agent(FakeModel([[call("again")], "done"]), tools=[again])
+    assert outer.run("x", session="s", tenant="t", runtime=runtime).output == "done"
+    (error,) = told
+    assert "session 's' of tenant 't'" in str(error)
+    assert error.cycle
+
+
+def test_what_a_run_begins_is_no_turn(runtime: Runtime) -> None:
+    """Agents used as tools, steps and their functions inherit the session, but not its history."""
+    fake = FakeModel.echo()
+    helper = Agent(fake, name="helper")
+
+    async def inside(text: str) -> str:
+        return (await helper.arun(f"in {text}")).output
+
+    outer = Agent(FakeModel([[call("helper", prompt="p")], "done"]), tools=[helper.as_tool()])
+    outer.run("x", session="s", runtime=runtime)
+    flow = Workflow.sequential("w", step("one", helper), step("two", inside))
+    runtime.run(flow, "y", session="s")
+    assert [len(each.messages) for each in fake.requests] == [1, 1, 1]
+    assert len(runtime.memory.history("s", runtime=runtime)) == 4
+
+
+def test_a_turn_with_calls_is_kept_whole(runtime: Runtime) -> None:
+    """And goes before the next prompt as it was said."""
+
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    fake = FakeModel([[call("look")], "done", "again"])
+    agent = Agent(fake, tools=[look])
+    agent.run("x", session="s", runtime=runtime)
+    agent.run("y", session="s", runtime=runtime)
+    kinds = [type(each).__name__ for each in fake.requests[-1].messages]
+    assert kinds == [
+        "UserMessage",
+        "AssistantMessage",
+        "ToolMessage",
+        "AssistantMessage",
+        "UserMessage",
+    ]
+
+
+def test_a_turn_that_failed_is_kept_only_if_something_has_happened(runtime: Runtime) -> None:
+    """Then with a message that says so; else the prompt can be asked again."""
+    happened = []
+
+    def act() -> str:
+        """Act."""
+        happened.append(1)
+        return "acted"
+
+    down = ServerError("down", retryable=False)
+    agent = Agent(FakeModel([down, [call("act")], down, "fine"]), tools=[act])
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            agent.run("x", session="s", runtime=runtime)
+    kept = runtime.memory.history("s", runtime=runtime)
+    assert [type(each) for each in kept] == [
+        UserMessage,
+        AssistantMessage,
+        ToolMessage,
+        AssistantMessage,
+    ]
+    assert kept[-1].content == "[no answer: ServerError]"
+    assert agent.run("y", session="s", runtime=runtime).output == "fine"
+
+
+def test_a_cancelled_turn_leaves_nothing_half(runtime: Runtime, gate: Any) -> None:
+    """The next one of the session goes on at once."""
+    agent = Agent(FakeModel(gate))
+    run = agent.submit("1", session="s", runtime=runtime)
+    waiting = agent.submit("2", session="s", runtime=runtime)
+    last = agent.submit("3", session="s", runtime=runtime)
+    gate.until(waiting=1)
+    waiting.cancel()
+    run.cancel()
+    gate.until(arrived=2, waiting=1)
+    gate.open("three")
+    assert last.get(timeout=10).output == "three"
+    for each in (run, waiting):
+        with pytest.raises(RunCancelledError):
+            each.get(timeout=10)
+    assert texts(runtime.memory.history("s", runtime=runtime)) == ["3", "three"]
+
+
+def test_a_turn_that_was_resumed_is_one_turn(runtime: Runtime) -> None:
+    """Nothing of it is kept while it waits for approval."""
+
+    @tool(requires_approval=True)
+    def act() -> str:
+        """Act."""
+        return "acted"
+
+    fake = FakeModel(["hi", [call("act")], "done"])
+    agent = Agent(fake, tools=[act], history_limit=2)
+    agent.run("hello", session="s", runtime=runtime)
+    pending = agent.run("x", session="s", runtime=runtime).pending
+    assert pending is not None
+    assert texts(runtime.memory.history("s", runtime=runtime)) == ["hello", "hi"]
+    result = agent.run(resume=pending.approve(), session="s", runtime=runtime)
+    assert result.output == "done"
+    said = texts(runtime.memory.history("s", runtime=runtime))
+    assert said == ["hello", "hi", "x", "", "acted", "done"]
+    assert texts(fake.requests[-1].messages) == ["hello", "hi", "x", "", "acted"]
+
+
+def test_history_and_session_are_one_too_many(runtime: Runtime) -> None:
+    """The error says how to bring messages in."""
+    agent = Agent(FakeModel.echo())
+    with pytest.raises(ConfigError, match=r"session='s' with history=.*memory\.append"):
+        agent.run("x", session="s", history=(UserMessage(content="y"),), runtime=runtime)
+
+
+@pytest.mark.parametrize("name", ["x" * 10_000_000, "a" * 1025, "\ud800", 7])
+def test_a_session_has_a_name_that_can_be_kept(runtime: Runtime, name: Any) -> None:
+    """Ten megabytes are refused before anything is begun."""
+    agent = Agent(FakeModel.echo())
+    for given in ({"session": name}, {"tenant": name, "session": "s"}):
+        with pytest.raises(ConfigError, match=r"session=|tenant=") as caught:
+            agent.run("x", runtime=runtime, **given)
+        assert len(str(caught.value)) < 200
+    with pytest.raises(ConfigError, match="session="):
+        runtime.memory.history(name, runtime=runtime)
+
+
+# -- trimming ------------------------------------------------------------------------------------
+
+
+def test_the_last_messages_are_sent(runtime: Runtime) -> None:
+    """history_limit of the agent or of the call; the result says what was left out."""
+    fake = FakeModel(lambda messages: str(len(messages)))
+    agent = Agent(fake, instructions="sys", history_limit=4)
+    for n in range(5):
+        result = agent.run(f"q{n}", session="s", runtime=runtime)
+    assert texts(fake.requests[-1].messages) == ["sys", "q2", "6", "q3", "6", "q4"]
+    assert result.trimmed is not None
+    assert (result.trimmed.kept, result.trimmed.dropped) == (4, 4)
+    assert result.trimmed.tokens is None
+    assert texts(result.messages) == ["q2", "6", "q3", "6", "q4", "6"]
+    agent.run("q5", session="s", history_limit=2, runtime=runtime)
+    assert len(fake.requests[-1].messages) == 4
+    first = agent.run("q6", session="s", keep_first=True, runtime=runtime)
+    assert texts(first.messages)[:2] == ["q0", "2"]
+
+
+def test_a_given_history_is_trimmed_too(runtime: Runtime) -> None:
+    """What was sent is shorter; what is passed on is all of it."""
+    fake = FakeModel.echo()
+    agent = Agent(fake, history_limit=2)
+    history: tuple[Message, ...] = ()
+    for n in range(4):
+        result = agent.run(f"q{n}", history=history, runtime=runtime)
+        history = result.messages
+    assert len(fake.requests[-1].messages) == 3
+    assert len(history) == 8
+    assert result.trimmed is not None
+    assert result.trimmed.dropped == 4
+
+
+def test_a_window_of_tokens(runtime: Runtime) -> None:
+    """Instructions, tools and prompt count; the result says who counted, and how much."""
+    fake = FakeModel(lambda _: "word " * 40)
+    agent = Agent(fake, instructions="sys", context_window=200)
+    for n in range(6):
+        trimmed = agent.run(f"q{n}", session="s", runtime=runtime).trimmed
+        assert trimmed is not None
+        assert trimmed.tokens is not None
+        assert trimmed.tokens <= 200
+        assert trimmed.tokenizer == "estimate"
+        assert (trimmed.dropped > 0) == (n > 3)
+    assert fake.requests[-1].messages[0].content == "sys"
+    with pytest.raises(ContextWindowError, match=r"prompt are \d+ tokens \(estimate\)"):
+        agent.run("x " * 1000, session="s", runtime=runtime)
+
+
+def test_a_window_holds_for_every_request_of_a_run(runtime: Runtime) -> None:
+    """What tools have said takes the place of history, and is never cut itself."""
+
+    def look() -> str:
+        """Look."""
+        return "seen " * 120
+
+    fake = FakeModel([*["word " * 20] * 4, [call("look")], "done"])
+    agent = Agent(fake, tools=[look], context_window=300)
+    for n in range(4):
+        agent.run(f"q{n}", session="s", runtime=runtime)
+    agent.run("q", session="s", runtime=runtime)
+    before, after = (texts(each.messages) for each in fake.requests[-2:])
+    assert len(before) == 9
+    assert len(after) < 9
+    assert after[-3:] == ["q", "", "seen " * 120]
+
+
+def test_another_tokenizer() -> None:
+    """Given to the runtime, and named in the result."""
+
+    def letters(text: str) -> int:
+        return len(text)
+
+    with Runtime(tokenizer=letters) as rt:
+        result = rt.run(Agent(FakeModel.echo(), context_window=100), "12345")
+        assert result.trimmed.tokens == 9
+        assert "letters" in result.trimmed.tokenizer
+    with pytest.raises(ConfigError, match="tokenizer=3"):
+        Runtime(tokenizer=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"history_limit": -1}, {"context_window": 0}, {"memory": "chat.db"}]
+)
+def test_what_no_agent_can_have(wrong: Any) -> None:
+    """Named when the agent is made."""
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Agent("m", **wrong)
+
+
+# -- actors of sessions --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time that passes when a test says so."""
+    return ManualClock()
+
+
+@pytest.fixture
+def timed(clock: ManualClock) -> Iterator[Runtime]:
+    """A runtime in that time."""
+    with Runtime(clock=clock) as rt:
+        yield rt
+
+
+def seats(rt: Runtime) -> list[str]:
+    """The actors of sessions."""
+    nodes = [rt.tree()]
+    while nodes:
+        node = nodes.pop()
+        if node.path == "/system/sessions":
+            return [each.path for each in node.children]
+        nodes += node.children
+    return []
+
+
+def test_an_idle_actor_is_let_go_and_made_again(timed: Runtime, clock: ManualClock) -> None:
+    """After 60 seconds without a run; its history stays."""
+    fake = FakeModel.echo()
+    agent = Agent(fake)
+    agent.run("1", session="a", runtime=timed)
+    (seat,) = seats(timed)
+    clock.advance(59.0)
+    agent.run("2", session="a", runtime=timed)
+    assert seats(timed) == [seat]
+    clock.advance(59.0)
+    agent.run("3", session="b", runtime=timed)
+    assert seat in seats(timed)
+    clock.advance(1.5)
+    agent.run("4", session="b", runtime=timed)
+    assert seat not in seats(timed)
+    agent.run("5", session="a", runtime=timed)
+    assert len(fake.requests[-1].messages) == 5
+    assert len(seats(timed)) == 2
+
+
+def test_a_busy_actor_is_not_idle(timed: Runtime, clock: ManualClock, gate: Any) -> None:
+    """However long its run takes."""
+    agent = Agent(FakeModel(gate))
+    done = agent.submit("0", session="b", runtime=timed)
+    gate.until(waiting=1)
+    gate.open()
+    done.get(timeout=10)
+    run = agent.submit("1", session="a", runtime=timed)
+    gate.until(waiting=1)
+    clock.advance(200.0)
+    gate.open()
+    assert run.get(timeout=10).output == "open"
+
+
+async def test_messages_that_meet_actors_that_leave_are_answered(clock: ManualClock) -> None:
+    """Whichever comes first: every run has its answer and its turn."""
+    async with Runtime(clock=clock) as rt:
+        agent = Agent(FakeModel.echo())
+        for _ in range(20):
+            clock.advance(60.0)
+            runs = [agent.arun("x", session=s, runtime=rt) for s in "ab" for _ in range(3)]
+            await asyncio.gather(*runs)
+        for session in "ab":
+            assert len(await rt.memory.ahistory(session, runtime=rt)) == 20 * 3 * 2
+
+
+def test_agents_that_share_a_memory_share_a_conversation(runtime: Runtime) -> None:
+    """And two memories are two, however alike."""
+    shared, other = Memory(), Memory()
+    fake = FakeModel.echo()
+    one, two = Agent(fake, name="one", memory=shared), Agent(fake, name="two", memory=shared)
+    one.run("1", session="s", runtime=runtime)
+    two.run("2", session="s", runtime=runtime)
+    one.with_(memory=other).run("3", session="s", runtime=runtime)
+    assert [len(each.messages) for each in fake.requests] == [1, 3, 1]
+
+
+def test_a_stream_is_a_turn_too(runtime: Runtime) -> None:
+    """Also where only its tail was kept, which a marker says."""
+    agent = Agent(FakeModel(lambda _: iter(["abc "] * 30_000)))
+    with agent.stream("q", session="s", retain="tail", runtime=runtime) as stream:
+        for _ in stream:
+            pass
+    kept = runtime.memory.history("s", runtime=runtime)
+    assert len(kept) == 2
+    assert len(str(kept[1].content)) < 70_000
+    assert not str(kept[1].content).startswith("abc")
