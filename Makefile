@@ -7,12 +7,16 @@ READY := .venv/.package
 DOCUMENTS := README.md CHANGELOG.md CONTRIBUTING.md docs messages actors runtime
 
 .DELETE_ON_ERROR:
-.PHONY: demo test fmt lint type bench soak
+.PHONY: demo demos test fmt lint type bench soak
 
 demo: $(READY)  ## digest the project's own documents
 	@mkdir -p build
 	$(BIN)/understudy run demos/digest.toml $(DOCUMENTS) > build/digest.md
 	@echo "the digest is in build/digest.md"
+
+demos: $(READY)  ## try every claim of the guide (MODEL=... asks a real model); writes docs/claims.md
+	@mkdir -p build
+	$(BIN)/python demos/report.py $(if $(MODEL),--model $(MODEL) --out build/claims.md,--out docs/claims.md)
 
 test: lint type  ## everything that CI checks
 	$(BIN)/pytest -n auto --dist loadfile
