@@ -31,7 +31,7 @@ def claims(switches: Switches) -> Iterator[Claim]:
         return bytes(bytearray(ctx["data"]))
 
     def flow(name: str, work: object) -> Workflow:
-        reading = [step(f"r{n}", work, after="load") for n in range(readers)]  # type: ignore[arg-type]
+        reading = [step(f"r{n}", work, after="load") for n in range(readers)]
         return Workflow.dag(
             name,
             step("load", load),
