@@ -6,17 +6,20 @@ that the graph check, which knows no lines, reports only what nobody has reporte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+import msgspec
 
 from understudy.messages.agents import AgentSpec
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef, load_function
-from understudy.messages.workflows import WorkflowSpec
-from understudy.runtime.config.build import step_spec
+from understudy.messages.workflows import PoolRef, WorkflowSpec
+from understudy.runtime.config.build import workflow_spec
+from understudy.runtime.config.flows import StepConfig, TargetConfig, WorkflowConfig
 from understudy.runtime.config.locate import Path
 from understudy.runtime.config.problems import Problems, suggestion
-from understudy.runtime.config.read import Values
-from understudy.runtime.config.schema import StepConfig
+from understudy.runtime.config.read import Values, build_table
 
 GraphCheck = Callable[[WorkflowSpec], Sequence[str]]
 
@@ -41,24 +44,29 @@ def check_graphs(values: Mapping[str, Values], check: GraphCheck, problems: Prob
         steps = [(i, step) for i, step in enumerate(workflow.get("steps", [])) if "name" in step]
         if "mode" not in workflow or not steps:
             continue
-        spec = WorkflowSpec(
-            name=name,
-            mode=workflow["mode"],
-            steps=tuple(
-                step_spec(
-                    StepConfig(**step),
-                    # Only the graph is judged here: a name stands for what it may not lead to.
-                    AgentSpec(name=step["agent"])
-                    if step.get("agent") in agents
-                    else FunctionRef(step.get("function", "")),
-                )
-                for _, step in steps
-            ),
-        )
+        named = {**workflow, "steps": tuple(build_table(StepConfig, step) for _, step in steps)}
+        try:
+            made = build_table(WorkflowConfig, named)
+            # Only the graph is judged here: a name stands for what it may not lead to.
+            spec = workflow_spec(name, made, partial(_stub, agents), FunctionRef)
+        except (ConfigError, TypeError):
+            continue  # something is missing, which is noted already
         for text in check(spec):
             quoted = [index for index, step in steps if repr(step["name"]) in text]
             path: Path = ("workflows", name)
             problems.at((*path, "steps", quoted[0]) if quoted else path, text)
+
+
+def _stub(
+    agents: Values, target: TargetConfig | StepConfig, _: str
+) -> AgentSpec | PoolRef | FunctionRef:
+    if target.pool is not None:
+        return PoolRef(target.pool)
+    return (
+        AgentSpec(name=target.agent)
+        if target.agent in agents
+        else FunctionRef(target.function or "")
+    )
 
 
 def _check_target(
@@ -68,11 +76,18 @@ def _check_target(
         if key in step and step[key] not in values[family]:
             hint = suggestion(step[key], values[family]) or f"; there is no [{family}.NAME] at all"
             problems.at((*path, key), f"unknown {key} {step[key]!r}{hint}")
-    if "function" in step:
-        try:
-            load_function(step["function"])
-        except ConfigError as error:
-            problems.at((*path, "function"), error.message)
+    for key in ("function", "when"):
+        if isinstance(step.get(key), str) and not step[key].startswith("{"):
+            try:
+                load_function(step[key])
+            except ConfigError as error:
+                problems.at((*path, key), error.message)
+    for case, target in step.get("cases", {}).items():
+        inner = {k: v for k, v in msgspec.structs.asdict(target).items() if v is not None}
+        _check_target(inner, values, (*path, "cases", case), problems)
+    for key in ("default", "fallback"):
+        if isinstance(step.get(key), dict):
+            _check_target(step[key], values, (*path, key), problems)
 
 
 def _check_names(steps: list[Values], path: Path, problems: Problems) -> None:
@@ -120,5 +135,19 @@ def _check_nesting(workflows: Values, problems: Problems) -> None:
 def _nested(workflows: Values, name: str) -> list[tuple[int, str]]:
     """The workflows that are steps of a workflow, with the steps' numbers."""
     steps = workflows[name].get("steps", [])
-    targets = [(index, step.get("workflow")) for index, step in enumerate(steps)]
-    return [(index, target) for index, target in targets if target in workflows]
+    return [
+        (index, target)
+        for index, step in enumerate(steps)
+        for target in _workflows_of(step)
+        if target in workflows
+    ]
+
+
+def _workflows_of(step: Values) -> Iterator[str | None]:
+    """The workflows that a step may do, or what stands in for it."""
+    yield step.get("workflow")
+    for case in step.get("cases", {}).values():
+        yield case.workflow
+    for key in ("default", "fallback"):
+        if isinstance(step.get(key), dict):
+            yield from _workflows_of(step[key])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
 
 from understudy.messages.errors import ConfigError
 
@@ -41,3 +42,15 @@ def parse_duration(value: object) -> float:
             'the largest first, such as "250ms", "5m" or "1h30m"'
         )
     return seconds
+
+
+if TYPE_CHECKING:
+    Duration = float
+    Interval = float
+else:
+
+    class Duration(float):
+        """Marks a field that is written with a unit; its value is a plain float in seconds."""
+
+    class Interval(Duration):
+        """A duration that may be zero."""

@@ -132,8 +132,12 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
         prices={name: Price(**price) for name, price in values["prices"].items()},
         agents={name: AgentSpec(name=name, **agent) for name, agent in values["agents"].items()},
         workflows={
-            name: WorkflowConfig(
-                **{**workflow, "steps": tuple(StepConfig(**step) for step in workflow["steps"])}
+            name: build_table(
+                WorkflowConfig,
+                {
+                    **workflow,
+                    "steps": tuple(build_table(StepConfig, step) for step in workflow["steps"]),
+                },
             )
             for name, workflow in values["workflows"].items()
         },

@@ -16,6 +16,7 @@ import msgspec
 
 from understudy.messages.errors import ConfigError
 from understudy.runtime.config.durations import parse_duration
+from understudy.runtime.config.flows import TARGETS
 from understudy.runtime.config.locate import Path
 from understudy.runtime.config.problems import Problems, shown, suggestion
 from understudy.runtime.config.schema import (
@@ -87,7 +88,7 @@ def convert_field(
     """
     expected = field_types(kind)[name]
     choices = _choices(expected)
-    if choices and value not in choices:
+    if choices and value not in choices and (isinstance(value, str) or not _takes_more(expected)):
         shown_value = repr(value) if isinstance(value, str) else type(value).__name__
         hint = suggestion(str(value), choices)
         raise ConfigError(f"{shown_value} is not one of {', '.join(choices)}{hint}")
@@ -187,11 +188,23 @@ def _read_steps(
     for index, step in enumerate(steps):
         here = (*path, index)
         read.append(_read_table(StepConfig, step, here, problems, origins))
-        given = [key for key in ("function", "agent", "workflow") if key in step]
-        if len(given) != 1:
-            what = f"has {' and '.join(given)}" if given else "has no target"
-            problems.at(here, f"a step {what}; give exactly one of function, agent, workflow")
+        _check_targets(step, here, problems)
     return read
+
+
+def _check_targets(step: dict[str, Any], path: Path, problems: Problems) -> None:  # Any: TOML
+    """Each step, and each that stands in for one, has exactly one target."""
+    given = [key for key in TARGETS if key in step]
+    if len(given) != 1:
+        what = f"has {' and '.join(given)}" if given else "has no target"
+        problems.at(path, f"a step {what}; give exactly one of {', '.join(TARGETS)}")
+    if ("cases" in step) != ("choose" in step):
+        problems.at(path, "choose and cases belong together: a placeholder, and what it names")
+    fallback = step.get("fallback")
+    if isinstance(fallback, dict):
+        if "on_error" in step:
+            problems.at((*path, "on_error"), "there is a fallback, which says what to do")
+        _check_targets(fallback, (*path, "fallback"), problems)
 
 
 def _choices(expected: Any) -> tuple[str, ...]:  # Any: a type, union or annotation
@@ -204,8 +217,16 @@ def _choices(expected: Any) -> tuple[str, ...]:  # Any: a type, union or annotat
     return ()
 
 
+def _takes_more(expected: Any) -> bool:  # Any: a type, union or annotation
+    """Whether something else than the texts of a Literal, or nothing, is allowed."""
+    options = get_args(expected) if get_origin(expected) in (Union, UnionType) else (expected,)
+    return any(it is not NoneType and get_origin(it) is not Literal for it in options)
+
+
 def _not_json(value: object) -> str:
     """Why a value has no place in a request; empty when it has."""
+    if isinstance(value, msgspec.Struct):
+        return ""  # its fields have types of their own
     if isinstance(value, dict | list | tuple):
         inner = value.values() if isinstance(value, dict) else value
         return next(filter(None, map(_not_json, inner)), "")

@@ -6,7 +6,7 @@ They hold what is in force after merging, with `origins` saying where each value
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,7 +19,10 @@ from understudy.messages.caches import CacheSpec, Semantic
 from understudy.messages.limits import Limit
 from understudy.messages.memories import WEEK, MemorySpec, RagOptions
 from understudy.messages.streams import StreamOptions
-from understudy.messages.workflows import Effects, Mode, OnError
+from understudy.runtime.config.durations import Duration as Duration  # noqa: PLC0414
+from understudy.runtime.config.durations import Interval as Interval  # noqa: PLC0414
+from understudy.runtime.config.flows import StepConfig as StepConfig  # noqa: PLC0414
+from understudy.runtime.config.flows import WorkflowConfig as WorkflowConfig  # noqa: PLC0414
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
@@ -27,17 +30,6 @@ Temperature = Annotated[float, msgspec.Meta(ge=0)]
 Rate = Annotated[float, msgspec.Meta(gt=0)]
 Dollars = Annotated[float, msgspec.Meta(ge=0)]
 INMEMORY = "inmemory"
-
-if TYPE_CHECKING:
-    Duration = float
-    Interval = float
-else:
-
-    class Duration(float):
-        """Marks a field that is written with a unit; its value is a plain float in seconds."""
-
-    class Interval(Duration):
-        """A duration that may be zero."""
 
 
 class LlmCacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -217,36 +209,6 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     base_url: str | None = None
     api_key: ApiKey = None
     extra: dict[str, Any] = {}  # Any: JSON values of the provider's own
-
-
-class StepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[workflows.NAME.steps]]`: exactly one of `function`, `agent`, `workflow`, and options."""
-
-    name: str
-    function: str | None = None
-    agent: str | None = None
-    workflow: str | None = None
-    prompt: str | None = None
-    after: str | tuple[str, ...] = ()
-    each: str | None = None
-    max_concurrent: Count | None = None
-    timeout: Duration | None = None
-    on_error: OnError = "fail"
-    effects: Effects | None = None
-
-    @property
-    def dependencies(self) -> tuple[str, ...]:
-        """The steps it waits for; one may be written without brackets."""
-        return (self.after,) if isinstance(self.after, str) else self.after
-
-
-class WorkflowConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[workflows.NAME]`: the fields of a `WorkflowSpec`."""
-
-    mode: Mode
-    steps: tuple[StepConfig, ...]
-    max_concurrent: Count = 64
-    timeout: Duration | None = None
 
 
 class LimitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ import msgspec
 
 from understudy.messages.secrets import Secret
 from understudy.runtime.config.durations import UNITS
+from understudy.runtime.config.flows import TargetConfig, UntilConfig
 from understudy.runtime.config.locate import Path
 from understudy.runtime.config.problems import shown
 from understudy.runtime.config.read import FAMILIES, SECTIONS, field_types, table_of
@@ -45,6 +46,9 @@ def as_toml(value: Any) -> str:  # Any: what a field holds
         return f'"{_duration(float(value))}"'
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, (TargetConfig, UntilConfig)):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        value = {name: it for name, it in fields.items() if it not in (None, ())}
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_key(key)} = {as_toml(it)}" for key, it in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -66,18 +70,21 @@ def _add(
     table: Any,  # Any: a struct with (at least) the fields of `kind`
     kind: type[msgspec.Struct],
 ) -> None:
+    # TOML wants the values of a table before the tables inside of it, and those before the steps.
+    tables: list[tuple[Path, Any, type[msgspec.Struct]]] = []  # Any: as above
     for name in kind.__struct_fields__:
         value, here = getattr(table, name), (*path, name)
         inner = table_of(kind, name)
         if inner is not None and value is not None:
-            _add(found, here, value, inner)
+            tables.insert(0, (here, value, inner))
         elif name == "steps":
-            for index, step in enumerate(value):
-                _add(found, (*here, index), step, StepConfig)
+            tables += [((*here, index), step, StepConfig) for index, step in enumerate(value)]
         else:
             if isinstance(value, float) and _is_duration(field_types(kind)[name]):
                 value = Duration(value)
             found.append((here, value))
+    for here, value, inner in tables:
+        _add(found, here, value, inner)
 
 
 def _is_duration(expected: Any) -> bool:  # Any: a type, or a union of types

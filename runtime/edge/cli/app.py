@@ -139,3 +139,4 @@ def provider_server(
 app.add_command(inspecting.doctor)
 app.add_command(inspecting.loadtest)
 app.add_command(configuring.check)
+app.add_command(configuring.graph)

@@ -1,4 +1,4 @@
-"""The command that reads a configuration and says what it means."""
+"""The commands that read a configuration and say what it means."""
 
 from __future__ import annotations
 
@@ -38,3 +38,25 @@ def check(file: Path | None, *, schema: bool, as_json: bool) -> int:
         msg = "give a FILE to check, or --schema"
         raise click.UsageError(msg)
     return explain(file, as_json=as_json)
+
+
+@click.command(context_settings=CONTEXT, short_help="Draw a workflow of FILE, as text.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dot", "as_dot", is_flag=True, help="For Graphviz; default: Mermaid.")
+@click.option("--workflow", metavar="NAME", help="Which workflow of the file.")
+def graph(file: Path, workflow: str | None, *, as_dot: bool) -> int:
+    """Print a workflow of the configuration FILE as a Mermaid flowchart.
+
+    Functions are imported, so that a wrong path is found; nothing is run.
+
+    \b
+    Examples:
+      understudy graph demos/digest.toml
+      understudy graph demos/digest.toml --dot | dot -Tsvg > digest.svg
+
+    \b
+    Exit codes: 0 ok, 2 usage, 78 bad configuration.
+    """  # noqa: D301 - as above
+    from understudy.runtime.edge.cli.graph import draw
+
+    return draw(file, workflow, as_dot=as_dot)

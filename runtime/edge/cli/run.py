@@ -21,6 +21,7 @@ from understudy.runtime.config.build import build_workflow
 from understudy.runtime.config.load import load_config
 from understudy.runtime.config.schema import Config
 from understudy.runtime.edge.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
+from understudy.runtime.edge.cli.choosing import chosen
 from understudy.runtime.edge.cli.output import write
 from understudy.runtime.edge.cli.progress import Progress
 from understudy.runtime.edge.cli.report import Report
@@ -60,7 +61,7 @@ def execute(order: Order) -> int:
         ConfigError: the file, the model or the key is wrong.
     """
     config = load_config(order.flow, os.environ, check=check_workflow)
-    name = _choose(config, order)
+    name = chosen(config, order.flow, order.workflow)
     if order.model is not None:
         config = _with_model(config, order.model)
     workflow = Workflow.from_spec(build_workflow(config, name))
@@ -120,22 +121,6 @@ def _print(order: Order, workflow: WorkflowSpec, result: WorkflowResult | None) 
     text = as_text(output)
     end = "" if not text or text.endswith("\n") else "\n"
     return write(f"{text}{end}".encode(errors="replace"))
-
-
-def _choose(config: Config, order: Order) -> str:
-    """The workflow that is meant: named, or called as the file, or the only one."""
-    names = list(config.workflows)
-    if order.workflow is not None:
-        return order.workflow
-    if order.flow.stem in names:
-        return order.flow.stem
-    nested = {step.workflow for each in config.workflows.values() for step in each.steps}
-    tops = [name for name in names if name not in nested]
-    if len(tops) == 1:
-        return tops[0]
-    known = ", ".join(tops or names) or "none"
-    msg = f"{order.flow}: which workflow? Name one with --workflow: {known}"
-    raise ConfigError(msg)
 
 
 def _with_model(config: Config, model: str) -> Config:

@@ -99,7 +99,7 @@ def test_a_config_made_in_code_is_checked_when_built() -> None:
         build_workflow(config(StepConfig(name="s", agent="a")), "w")
     with pytest.raises(ConfigError, match="'os:nothing' cannot be imported"):
         build_workflow(config(StepConfig(name="s", function="os:nothing")), "w")
-    with pytest.raises(ConfigError, match="step 's' has no function, workflow or agent"):
+    with pytest.raises(ConfigError, match="step 's' has no function, workflow, agent or pool"):
         build_workflow(config(StepConfig(name="s")), "w")
 
 

@@ -1,0 +1,136 @@
+import json
+from hashlib import blake2b
+from typing import Any
+
+import pytest
+
+from understudy import (
+    Agent,
+    AgentSpec,
+    ConfigError,
+    Runtime,
+    Workflow,
+    WorkflowResult,
+    WorkflowSpec,
+    all_of,
+    choose,
+    converged,
+    not_,
+    output_contains,
+    step,
+)
+from understudy.messages.codec import decode, encode
+from understudy.messages.records import Digest
+from understudy.messages.specs import load_functions
+from understudy.testing import FakeModel
+
+ECHO = Agent(FakeModel.echo(), name="echo")
+
+
+def fail(value: str) -> None:
+    """Fail."""
+    raise ValueError(value)
+
+
+def enough(ctx: Any) -> bool:
+    """A condition with an import path."""
+    return "x" in ctx
+
+
+FLOW = Workflow.dag(
+    "w",
+    step("say", ECHO, "hi {input}"),
+    step("bad", fail, after="say", on_error="continue"),
+    step("skipped", ECHO, after="bad", when="{bad}"),
+    step("items", len, each="{input}"),
+)
+
+
+@pytest.fixture(scope="module")
+def result() -> WorkflowResult:
+    """Of a run with a bit of everything."""
+    with Runtime() as rt:
+        return FLOW.run(["a", "b"], runtime=rt)
+
+
+def test_a_result_goes_through_msgpack(result: WorkflowResult) -> None:
+    """And comes back equal, but for errors of foreign types, which come back as ours."""
+    back = decode(encode(result), WorkflowResult)
+    assert back.steps["bad"].error is not None
+    assert "ValueError" in str(back.steps["bad"].error)
+    assert back.steps["say"] == result.steps["say"]
+    assert back.steps["items[1]"] == result.steps["items[1]"]
+    assert {path: r.input_digest for path, r in back.steps.items()} == {
+        path: r.input_digest for path, r in result.steps.items()
+    }
+    assert (back.output, back.usage, back.critical_path) == (
+        result.output,
+        result.usage,
+        result.critical_path,
+    )
+
+
+def test_plain_forms(result: WorkflowResult) -> None:
+    """to_dict and to_json are plain, whatever the steps gave."""
+    plain = json.loads(result.to_json(indent=2))
+    assert plain == json.loads(json.dumps(result.to_dict()))
+    assert plain["steps"]["bad"]["error"]["message"].startswith("echo: hi")
+    assert plain["steps"]["skipped"]["status"] == "skipped"
+    assert plain["steps"]["say"]["digest"] == result.steps["say"].input_digest
+    odd = WorkflowResult(
+        name="w",
+        status="completed",
+        output=object(),
+        steps={},
+        critical_path=(),
+        usage=result.usage,
+        duration=0.0,
+        run_id="",
+        trace_id="",
+    )
+    assert odd.to_dict()["output"].startswith("<object object")
+
+
+def test_digests_tell_inputs_apart() -> None:
+    """Equal values have equal fingerprints, at any time and in any process; others have not."""
+    assert str(Digest("a")) == blake2b(b"a", digest_size=8).hexdigest()
+    assert str(Digest({"b": 1, "a": 2})) == str(Digest({"a": 2, "b": 1}))
+    texts = [str(Digest(each)) for each in ("a", b"b", 1, None, [1], {"a": 1}, 2.5)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_a_gantt_chart(result: WorkflowResult) -> None:
+    """A line for each step with a bar where it ran, and why where it did not."""
+    lines = result.gantt(20).splitlines()
+    assert lines[0].startswith("w: completed in ")
+    assert len(lines) == 1 + len(result.steps)
+    by_path = {line[2:].split(" ")[0]: line for line in lines[1:]}
+    assert "█" in by_path["say"]
+    assert "▒" in by_path["bad"]
+    assert by_path["skipped"].endswith("skipped: when='{bad}' gave nothing")
+    assert all(len(line.split("|")[1]) == 20 for line in lines[1:])
+
+
+def test_specs_go_through_msgpack() -> None:
+    """Conditions, choices and what stands in travel too; what has no import path is named."""
+    shared = AgentSpec("openai:x")
+    spec = Workflow.loop(
+        "w",
+        step("a", choose("{input}", {"x": len, "y": shared}, default=repr)),
+        step("b", shared, when=enough, on_error=step("c", len)),
+        until=all_of(output_contains("x"), not_(converged(0.9)), enough),
+    )
+    back = load_functions(decode(encode(spec), WorkflowSpec))
+    assert Workflow.from_spec(back) == spec
+    for flow, where in (
+        (Workflow.loop("w", step("a", shared), until=lambda _: True), "workflow 'w', until=: "),
+        (Workflow.dag("w", step("a", shared, when=lambda _: True)), "step 'a': when=: "),
+        (
+            Workflow.dag("w", step("a", shared, on_error=step("b", lambda: 1))),
+            "on_error= step 'b': ",
+        ),
+        (Workflow.dag("w", step("a", choose("{input}", {"k": lambda: 1}))), "case 'k': "),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            encode(flow)
+        assert where in str(caught.value)
