@@ -3,7 +3,8 @@
 Dependants first: new runs are refused, open runs finish while everything they use still serves
 them, then user actors drain right to left, then the infrastructure, then sockets, threads and the
 loop. Until 70 % of the time things may finish; then what is left is cancelled, until 90 %; what is
-still there then is abandoned and named.
+still there then is abandoned and named. Time that is over still leaves the loop a few turns:
+whoever only has to be told ends in them, however late the others made it.
 
 Nothing here polls: whoever ends wakes it, and one bell rings when a phase is over.
 """
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("understudy.shutdown")
 DRAIN_SHARE, CANCEL_SHARE = 0.7, 0.9
+_LAST_TURNS = 10
+"""Turns of the loop for what was cancelled when the time was over already."""
 
 
 class Shutdown:
@@ -113,6 +116,7 @@ class Shutdown:
                 if cell is root or _is_under(cell, root):
                     cell.halt(KILL)
             await self._until(lambda: reply.done)
+            await _last_turns(lambda: reply.done)
 
     def _no_runs(self) -> bool:
         return not self._open_runs
@@ -144,6 +148,13 @@ class Shutdown:
             await changed.wait()
             changed.clear()
             bell.cancel()
+
+
+async def _last_turns(condition: Callable[[], bool]) -> None:
+    for _ in range(_LAST_TURNS):
+        if condition():
+            return
+        await asyncio.sleep(0)
 
 
 def _is_under(cell: Cell, root: Cell) -> bool:

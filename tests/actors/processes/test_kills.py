@@ -302,7 +302,7 @@ def test_a_runtime_that_stops_kills_what_does_not_end(to: To, started: Started) 
     worker = rt.spawn(child(ProcessWorker))
     reply = worker.request(to("block", fifo=started.fifo, how="gil"))
     started.wait()
-    report = rt.stop(timeout=0.5)
+    report = rt.stop(timeout=1.5)
     assert report.ledger.balanced
     assert report.abandoned == ()
     started.wait_gone()
