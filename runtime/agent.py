@@ -142,9 +142,17 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
             requires_approval=requires_approval,
         )
 
+    @overload
+    def run(self, prompt: str = ..., *, output: type[S], **options: Any) -> Result[S]: ...
+    @overload
+    def run(self, prompt: str = ..., *, output: Any, **options: Any) -> Result[Any]: ...
+    @overload
+    def run(
+        self, prompt: str = ..., *, runtime: Runtime | None = ..., **options: Any
+    ) -> Result[T_co]: ...
     def run(
         self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
-    ) -> Result[T_co]:
+    ) -> Result[Any]:  # Any: see above
         """Run once; blocks the calling thread.
 
         Raises:
@@ -152,25 +160,49 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
             ModelError, DeadlineExceededError, OverloadedError: what went wrong.
             BudgetExceededError: a budget or `max_turns` is used up; `.partial` is what there is.
         """
-        result: Result[T_co] = current_runtime(runtime).run(self, prompt, **options)
+        result: Result[Any] = current_runtime(runtime).run(self, prompt, **options)
         return result
 
+    @overload
+    async def arun(self, prompt: str = ..., *, output: type[S], **options: Any) -> Result[S]: ...
+    @overload
+    async def arun(self, prompt: str = ..., *, output: Any, **options: Any) -> Result[Any]: ...
+    @overload
+    async def arun(
+        self, prompt: str = ..., *, runtime: Runtime | None = ..., **options: Any
+    ) -> Result[T_co]: ...
     async def arun(
         self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
-    ) -> Result[T_co]:
+    ) -> Result[Any]:  # Any: see above
         """The twin of `run`; cancelling the task that awaits it cancels the run."""
-        result: Result[T_co] = await current_runtime(runtime).arun(self, prompt, **options)
+        result: Result[Any] = await current_runtime(runtime).arun(self, prompt, **options)
         return result
 
+    @overload
+    def submit(self, prompt: str = ..., *, output: type[S], **options: Any) -> Run[Result[S]]: ...
+    @overload
+    def submit(self, prompt: str = ..., *, output: Any, **options: Any) -> Run[Result[Any]]: ...
+    @overload
+    def submit(
+        self, prompt: str = ..., *, runtime: Runtime | None = ..., **options: Any
+    ) -> Run[Result[T_co]]: ...
     def submit(
         self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
-    ) -> Run[Result[T_co]]:
+    ) -> Run[Result[Any]]:  # Any: see above
         """Start a run and return at once."""
         return current_runtime(runtime).submit(self, prompt, **options)
 
+    @overload
+    def stream(self, prompt: str = ..., *, output: type[S], **options: Any) -> Stream[S]: ...
+    @overload
+    def stream(self, prompt: str = ..., *, output: Any, **options: Any) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self, prompt: str = ..., *, runtime: Runtime | None = ..., **options: Any
+    ) -> Stream[T_co]: ...
     def stream(
         self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
-    ) -> Stream[T_co]:
+    ) -> Stream[Any]:  # Any: see above
         """Start a run whose text is read while it is made; see `Stream`.
 
         Beside what all verbs take: `buffer=`, `buffer_size=`, `flush_interval=`, `text_only=`,
@@ -183,9 +215,17 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         )
         return rt.stream(self, prompt, **options)
 
+    @overload
+    def astream(self, prompt: str = ..., *, output: type[S], **options: Any) -> Stream[S]: ...
+    @overload
+    def astream(self, prompt: str = ..., *, output: Any, **options: Any) -> Stream[Any]: ...
+    @overload
+    def astream(
+        self, prompt: str = ..., *, runtime: Runtime | None = ..., **options: Any
+    ) -> Stream[T_co]: ...
     def astream(
         self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
-    ) -> Stream[T_co]:
+    ) -> Stream[Any]:  # Any: see above
         """The twin of `stream`, for `async with` and `async for`."""
         return current_runtime(runtime).stream(self, prompt, **options)
 

@@ -229,7 +229,7 @@ def test_wrong_models_are_named(runtime: Runtime, model: object, match: str) -> 
 def test_what_is_no_prompt_is_refused(runtime: Runtime) -> None:
     """An agent takes text, and only agents and workflows can be run."""
     with pytest.raises(ConfigError, match="takes a text, not a dict"):
-        Agent(FakeModel.echo()).run({"a": 1}, runtime=runtime)  # type: ignore[arg-type]
+        Agent(FakeModel.echo()).run({"a": 1}, runtime=runtime)  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="pass an Agent or a Workflow"):
         runtime.run(print, "x")  # type: ignore[arg-type]
 

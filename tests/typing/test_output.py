@@ -3,12 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from understudy import Agent, Result, Runtime
 from understudy.testing import FakeModel
 
 if TYPE_CHECKING:
     from typing import assert_type
+
+pytestmark = pytest.mark.anyio
 
 
 class City(msgspec.Struct):
@@ -55,3 +58,25 @@ def test_so_is_what_the_other_verbs_give(runtime: Runtime) -> None:
         assert_type(streamed, Result[City])
     assert submitted.output == mapped[0].output == streamed.output == City("a")
     assert shout(Agent(FakeModel(["a"])), "?", runtime) == "A"
+
+
+async def test_one_call_with_another_type(runtime: Runtime) -> None:
+    """`run(output=City)` gives a City, from whatever agent and verb; a union is of any type."""
+    agent = Agent(FakeModel(lambda _: '{"name": "a"}'), output=list[int])
+    once = agent.run("?", output=City, runtime=runtime)
+    awaited = await agent.arun("?", runtime=runtime, output=City)
+    submitted = agent.submit("?", output=City, runtime=runtime).get(timeout=10)
+    either = agent.run("?", output=City | None, runtime=runtime)
+    with agent.stream("?", output=City, runtime=runtime) as stream:
+        streamed = stream.wait()
+    async with agent.astream("?", output=City, runtime=runtime) as stream:
+        astreamed = await stream
+    if TYPE_CHECKING:
+        assert_type(once, Result[City])
+        assert_type(awaited, Result[City])
+        assert_type(submitted, Result[City])
+        assert_type(either, Result[Any])
+        assert_type(streamed, Result[City])
+        assert_type(astreamed, Result[City])
+    results = (once, awaited, submitted, either, streamed, astreamed)
+    assert all(result.output == City("a") for result in results)

@@ -157,7 +157,7 @@ def test_it_asks_once_more_with_what_was_wrong(runtime: Runtime) -> None:
     assert result.usage == Usage(input_tokens=20, output_tokens=2)
     more = agent.run("and?", history=result.messages, runtime=runtime, output=None)
     assert fake.requests[2].messages[1:] == (*result.messages, UserMessage(content="and?"))
-    assert more.output == "later"  # type: ignore[comparison-overlap]
+    assert more.output == "later"
 
 
 def test_twice_wrong_is_an_error_with_its_facts(runtime: Runtime) -> None:
