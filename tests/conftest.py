@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for, and how hypothesis runs."""
 
 import asyncio
+import signal
 import threading
 
 import pytest
@@ -13,6 +14,10 @@ from understudy.messages.chat import Message
 # would be an assertion about the wall clock of a machine that does other things too.
 settings.register_profile("house", settings.default, deadline=None)
 settings.load_profile("house")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts into the background so; children would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
