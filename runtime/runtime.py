@@ -107,7 +107,7 @@ class Runtime(Serving, Casting):
             "shutdown": shutdown,
             "limits": limits,
             "prices": prices,
-            "cache": cache,
+            "cache": None if cache is None else as_cache(cache),
         }
         self.given = {name: value for name, value in arguments.items() if value is not None}
         sizes = self.config.runtime
@@ -154,8 +154,8 @@ class Runtime(Serving, Casting):
 
     def default_cache(self, config: Config) -> CacheSpec | None:
         """The cache of agents that do not say, where code has not given another."""
-        given = self.given.get("cache")
-        return config.llm.default_cache if given is None else as_cache(given)
+        given: CacheSpec | None = self.given.get("cache")
+        return config.llm.default_cache if given is None else given
 
     def resize(self, sizes: RuntimeConfig) -> None:
         """Other bounds from now on, where code has not set them; what is under way goes on."""

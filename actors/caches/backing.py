@@ -110,7 +110,8 @@ class Backing:
         except UnderstudyError as error:
             self.failed(error)
             return otherwise
-        self.problem = None
+        if self.there and not isinstance(message, FileSizes):
+            self.problem = None  # it can be read, and nothing that was to be written has failed
         return answer
 
     def _tell(self, message: Any) -> None:  # Any: a message of the file
@@ -125,7 +126,7 @@ class Backing:
         if isinstance(error, UnderstudyError):
             self._system.call_on_loop(lambda: self.failed(error))
 
-    def failed(self, error: UnderstudyError) -> None:
+    def failed(self, error: UnderstudyError, without: str = "its file") -> None:
         """Count it, say it once, and leave the file alone where that helps nobody."""
         self.errors += 1
         if isinstance(error, StorageError):
@@ -133,7 +134,7 @@ class Backing:
             self._until = self._system.now() + pause
         if self.problem != error.message:
             self.problem = error.message
-            logger.error("the cache goes on without its file: %s", error.message)
+            logger.error("a cache goes on without %s: %s", without, error.message)
 
 
 def _entry(row: Row, shift: float) -> Entry:

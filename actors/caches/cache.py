@@ -280,7 +280,7 @@ class CacheActor(Actor):
 
     def _searched(self, flight: Flight, outcome: Outcome) -> None:
         if outcome.error is not None:
-            self._backing.failed(_as_ours(outcome.error))
+            self._backing.failed(_as_ours(outcome.error), "its embedder")
         waiting = flight.waiting
         if not waiting:
             self._end(flight)

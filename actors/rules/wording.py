@@ -141,7 +141,7 @@ def _expanded(match: re.Match[str]) -> str:
 def _folded(token: str) -> str:
     """A first word without its capital, where that is only because it is the first."""
     lower = token[:1].lower() + token[1:]
-    return lower if lower in _FOLDED or lower.rstrip(",!") in _GREETINGS else token
+    return lower if lower.rstrip(",!?.") in _FOLDED else token
 
 
 def _without_greeting(tokens: list[str]) -> list[str]:
@@ -170,7 +170,7 @@ def _without_politeness(tokens: list[str]) -> list[str]:
 def _without_end(tokens: list[str]) -> list[str]:
     """Without thanks, and the stop of a sentence whose kind its first word says already."""
     rest = list(tokens)
-    asks = rest[0] in _VERBS or rest[0] in _QUESTIONS
+    asks = rest[0].rstrip("?!.") in _VERBS | _QUESTIONS
     if asks:
         rest = _without_thanks(rest)
     stops = ".?!" if asks else "."
@@ -195,7 +195,7 @@ def _without_thanks(tokens: list[str]) -> list[str]:
 
 
 def _plain(tokens: list[str]) -> Tokens:
-    return tuple(token.lower().rstrip(".!") for token in tokens)
+    return tuple(token.lower().rstrip(".!?") for token in tokens)
 
 
 def _is_word(text: str) -> bool:
