@@ -19,11 +19,22 @@ def test_presets_are_agents_with_settings(runtime: Runtime) -> None:
 
 def test_every_setting_can_be_given_otherwise() -> None:
     """What the call says wins, zeros included; a preset is not changed by it."""
-    assert presets.chat("m", temperature=0.0, max_tokens=5) == Agent(
-        "m", temperature=0.0, max_tokens=5
-    )
+    assert presets.chat(
+        "m", temperature=0.0, max_tokens=5, history_limit=None, context_window=None
+    ) == Agent("m", temperature=0.0, max_tokens=5)
     assert presets.chat("m").temperature == 0.7
     assert presets.data("m").with_(output=list[int]).output == list[int]
+
+
+def test_a_chat_forgets_what_is_long_ago(runtime: Runtime) -> None:
+    """Ten messages of the session and four thousand tokens in all, as the guide has it."""
+    fake = FakeModel(lambda _: "word " * 100)
+    agent = presets.chat(fake, instructions="Be kind.")
+    for n in range(20):
+        agent.run(f"q{n}", session="s", runtime=runtime)
+    assert len(fake.requests[-1].messages) == 12
+    agent.run("long " * 2900, session="s", runtime=runtime)
+    assert 2 < len(fake.requests[-1].messages) < 12
 
 
 def test_an_unknown_setting_is_named() -> None:

@@ -24,6 +24,7 @@ from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.system import ActorSystem
 from understudy.messages.control import ActorState
 from understudy.messages.envelope import Envelope, Lane
+from understudy.messages.errors import OverloadedError
 
 IDLE = 60.0
 """Seconds without a run after which the actor of a session is let go."""
@@ -73,7 +74,7 @@ class Sessions:
             cls=AgentActor,
             args=(company, _stay),
             restart="temporary",
-            mailbox=MailboxOptions(capacity=WAITING),
+            mailbox=MailboxOptions(capacity=WAITING + 1),
         )
         self._seats: dict[Key, Seat] = {}
         self._lock = allocate_lock()
@@ -81,9 +82,17 @@ class Sessions:
         self._looking = False
 
     def take(self, key: Key) -> Seat:
-        """The actor of a session, for one run; `leave` it when that has ended."""
+        """The actor of a session, for one run; `leave` it when that has ended.
+
+        Raises:
+            OverloadedError: too many turns of this session wait already.
+        """
         with self._lock:
             seat = self._seats.get(key)
+            if seat is not None and seat.runs > WAITING:
+                raise OverloadedError(
+                    f"{WAITING} turns of session {key[-1]!r} wait already: wait for some of them"
+                )
             if seat is None or seat.ref.state != ActorState.RUNNING:
                 seat = self._seats[key] = Seat(key, self._spawn())
             seat.runs += 1

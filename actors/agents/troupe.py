@@ -70,8 +70,9 @@ class Troupe:
                     "them, or raise it"
                 )
             self._running += counted
-        seat = None if session is None else self._sessions.take(session)
+        seat = None
         try:
+            seat = None if session is None else self._sessions.take(session)
             ref = self._take() if seat is None else seat.ref
             reply = ref.request(message, timeout=timeout)
         except BaseException:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHAT: dict[str, Any] = {  # Any: fields of an agent
     "temperature": 0.7,  # Temperature Settings, line 394: "0.7-0.9: Standard performance"
     "max_tokens": 1000,  # Limiting Context Size, line 103
+    "history_limit": 10,  # Limiting Context Size, line 104: "Keep last 10 messages"
+    "context_window": 4000,  # Limiting Context Size, line 105: "Trim to 4K tokens"
 }
 RESEARCH: dict[str, Any] = {  # Any: fields of an agent
     "temperature": 0.0,  # Temperature Settings, line 383: "Deterministic (faster, consistent)"
@@ -38,7 +40,7 @@ DATA: dict[str, Any] = {  # Any: fields of an agent
 
 
 def chat(model: Model = None, **changes: Unpack[AgentOptions]) -> Agent[str]:
-    """For conversations: lively, not long."""
+    """For conversations: lively, not long; the last 10 messages, 4,000 tokens in all."""
     return _made(model, CHAT, changes)
 
 

@@ -13,6 +13,7 @@ from understudy import (
     ContextWindowError,
     DeadlockError,
     Memory,
+    OverloadedError,
     RunCancelledError,
     Runtime,
     ServerError,
@@ -76,6 +77,20 @@ def test_turns_of_one_session_wait_for_each_other(runtime: Runtime, gate: Any) -
     gate.open()
     assert [run.get(timeout=10).session for run in (first, second, other)] == ["a", "a", "b"]
     assert texts(runtime.memory.history("a", runtime=runtime)) == ["1", "open", "2", "open"]
+
+
+def test_only_so_many_turns_wait(runtime: Runtime, gate: Any, monkeypatch: Any) -> None:
+    """Of one session; the error names it, and others go on."""
+    monkeypatch.setattr("understudy.actors.agents.sessions.WAITING", 2)
+    agent = Agent(FakeModel(gate))
+    runs = [agent.submit("x", session="busy", runtime=runtime) for _ in range(3)]
+    with pytest.raises(OverloadedError, match="2 turns of session 'busy' wait already"):
+        agent.submit("x", session="busy", runtime=runtime)
+    runs.append(agent.submit("x", session="other", runtime=runtime))
+    for arrived in (2, 3, 4):
+        gate.until(arrived=arrived, waiting=1)
+        gate.open(count=gate.waiting)
+    assert [run.get(timeout=10).output for run in runs] == ["open"] * 4
 
 
 def test_a_run_cannot_take_the_session_that_it_holds(runtime: Runtime) -> None:
