@@ -13,26 +13,20 @@ given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec.structs import force_setattr
 
-from understudy.actors.kernel.origins import origin_in_hand
 from understudy.messages.chat import (
-    AssistantMessage,
     Message,
-    SystemMessage,
-    ToolMessage,
-    UserMessage,
 )
 from understudy.messages.errors import ConfigError
 from understudy.messages.memories import (
     WEEK,
     Append,
     Clear,
-    Document,
     Embedder,
     Erased,
     History,
@@ -49,14 +43,19 @@ from understudy.messages.memories import (
 )
 from understudy.runtime.config.durations import parse_duration
 from understudy.runtime.current import current_runtime
+from understudy.runtime.memory_given import (
+    Documents,
+    documents_of,
+    messages_of,
+    session_of,
+    tenant_of,
+)
 
 if TYPE_CHECKING:
     import os
 
     from understudy.runtime.runtime import Runtime
 
-Documents = Mapping[str, str] | Iterable["Document | str"]
-_MESSAGES = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 _INGEST = 600.0
 """Seconds for taking documents in: an embedder may have much to do."""
 
@@ -117,7 +116,7 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
             runtime: which one keeps it.
         """
         rt = current_runtime(runtime)
-        work = self.ahistory(session, limit=limit, tenant=_tenant(tenant), runtime=rt)
+        work = self.ahistory(session, limit=limit, tenant=tenant_of(tenant), runtime=rt)
         return rt.complete(work, "memory.ahistory")
 
     async def ahistory(
@@ -129,7 +128,7 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
         runtime: Runtime | None = None,
     ) -> tuple[Message, ...]:
         """The twin of `history`."""
-        asked = History(tenant=_tenant(tenant), session=_session(session), limit=limit)
+        asked = History(tenant=tenant_of(tenant), session=session_of(session), limit=limit)
         kept: Kept = await self._ask(runtime, asked)
         return kept.messages
 
@@ -143,7 +142,7 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
     ) -> None:
         """Add messages to a session, all or none; returns when they are safe. Blocks."""
         rt = current_runtime(runtime)
-        work = self.aappend(session, messages, tenant=_tenant(tenant), runtime=rt)
+        work = self.aappend(session, messages, tenant=tenant_of(tenant), runtime=rt)
         rt.complete(work, "memory.aappend")
 
     async def aappend(
@@ -155,8 +154,8 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
         runtime: Runtime | None = None,
     ) -> None:
         """The twin of `append`."""
-        given = _listed(messages)
-        asked = Append(tenant=_tenant(tenant), session=_session(session), messages=given)
+        given = messages_of(messages)
+        asked = Append(tenant=tenant_of(tenant), session=session_of(session), messages=given)
         await self._ask(runtime, asked)
 
     def clear(
@@ -164,14 +163,14 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
     ) -> bool:
         """Forget a session; False when there was none. Blocks."""
         rt = current_runtime(runtime)
-        work = self.aclear(session, tenant=_tenant(tenant), runtime=rt)
+        work = self.aclear(session, tenant=tenant_of(tenant), runtime=rt)
         return rt.complete(work, "memory.aclear")
 
     async def aclear(
         self, session: str, *, tenant: str | None = None, runtime: Runtime | None = None
     ) -> bool:
         """The twin of `clear`."""
-        asked = Clear(tenant=_tenant(tenant), session=_session(session))
+        asked = Clear(tenant=tenant_of(tenant), session=session_of(session))
         return bool(await self._ask(runtime, asked))
 
     def erase(self, tenant: str, *, runtime: Runtime | None = None) -> Erased:
@@ -206,7 +205,7 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
         """
         rt = current_runtime(runtime)
         return rt.complete(
-            self.aingest(documents, tenant=_tenant(tenant), runtime=rt), "memory.aingest"
+            self.aingest(documents, tenant=tenant_of(tenant), runtime=rt), "memory.aingest"
         )
 
     async def aingest(
@@ -217,7 +216,7 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
         runtime: Runtime | None = None,
     ) -> Ingested:
         """The twin of `ingest`."""
-        asked = Ingest(tenant=_tenant(tenant), documents=_documents(documents))
+        asked = Ingest(tenant=tenant_of(tenant), documents=documents_of(documents))
         made: Ingested = await self._ask(runtime, asked, timeout=_INGEST)
         return made
 
@@ -240,7 +239,7 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
             runtime: which one keeps them.
         """
         rt = current_runtime(runtime)
-        work = self.arecall(query, k=k, min_score=min_score, tenant=_tenant(tenant), runtime=rt)
+        work = self.arecall(query, k=k, min_score=min_score, tenant=tenant_of(tenant), runtime=rt)
         return rt.complete(work, "memory.arecall")
 
     async def arecall(
@@ -258,7 +257,7 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
             raise ConfigError(f"recall({type(query).__name__}): ask with a text")
         if k < 1 or not 0 <= min_score <= 1:
             raise ConfigError(f"recall(k={k}, min_score={min_score}): k >= 1, min_score 0 to 1")
-        asked = Recall(tenant=_tenant(tenant), query=query, k=k, min_score=min_score)
+        asked = Recall(tenant=tenant_of(tenant), query=query, k=k, min_score=min_score)
         found: Recalled = await self._ask(runtime, asked)
         return found.passages
 
@@ -283,52 +282,3 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
     ) -> Any:  # Any: the reply of the message
         found = current_runtime(runtime).crew.memories.find(self)
         return await found.ref.request(message, timeout=timeout)
-
-
-def _tenant(given: str | None) -> str:
-    if given is not None:
-        return check_name("tenant", given)
-    origin = origin_in_hand()
-    return "" if origin is None else origin.tenant
-
-
-def _session(given: str) -> str:
-    if not check_name("session", given):
-        msg = "session='': name the conversation"
-        raise ConfigError(msg)
-    return given
-
-
-def _listed(messages: Iterable[Message] | Message) -> tuple[Message, ...]:
-    given = (messages,) if isinstance(messages, _MESSAGES) else tuple(messages)
-    for each in given:
-        if not isinstance(each, _MESSAGES):
-            raise ConfigError(
-                f"append({each!r}): give UserMessage, AssistantMessage, ToolMessage or "
-                "SystemMessage"
-            )
-    return given
-
-
-def _documents(given: Documents) -> tuple[Document, ...]:
-    if isinstance(given, (str, Document)):
-        given = [given]
-    if isinstance(given, Mapping):
-        given = [Document(name=name, text=text) for name, text in given.items()]
-    found = []
-    for each in given:
-        document = each
-        if isinstance(each, str):
-            from hashlib import blake2b
-
-            digest = blake2b(each.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-            document = Document(name=f"text-{digest}", text=each)
-        if not isinstance(document, Document) or not isinstance(document.text, str):
-            raise ConfigError(
-                f"ingest({type(each).__name__}): give texts, Documents, or a table of name: text"
-            )
-        if not check_name("document", document.name):
-            msg = "ingest(): a document has a name"
-            raise ConfigError(msg)
-        found.append(document)
-    return tuple(found)

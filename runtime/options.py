@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from understudy.actors.kernel.origins import is_named
 from understudy.messages.agents import Resume
 from understudy.messages.budgets import Account, Budget
 from understudy.messages.chat import Message
@@ -31,6 +32,18 @@ def check_resume(resume: Resume, prompt: str, history: tuple[Message, ...]) -> N
     if prompt or history:
         msg = "resume= goes on with the conversation that waited: give no prompt and no history="
         raise ConfigError(msg)
+
+
+def is_turn(session: str, history: tuple[Message, ...]) -> bool:
+    """Whether what begins here is a turn of the session in hand; that has a history of its own."""
+    named = is_named()
+    if named and history:
+        msg = (
+            f"session={session!r} with history=: the session has its own; give one of them, or "
+            "put messages into it with memory.append(...)"
+        )
+        raise ConfigError(msg)
+    return named
 
 
 def with_changes(spec: Any, changes: dict[str, Any]) -> Any:  # Any: a spec and its fields

@@ -9,15 +9,10 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from logging import INFO
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from understudy.actors.kernel.context import in_hand
-from understudy.actors.kernel.origins import is_named, origin_in_hand, under
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import StreamBuffer
 from understudy.actors.streams.joining import make_buffer
@@ -33,11 +28,11 @@ from understudy.messages.errors import (
     to_wire,
 )
 from understudy.messages.events import RunFinished, RunStarted
-from understudy.messages.memories import check_name
 from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
-from understudy.runtime.options import account_of, check, check_resume, with_changes
+from understudy.runtime.options import account_of, check, check_resume, is_turn, with_changes
 from understudy.runtime.runs import Run
+from understudy.runtime.scoping import Scoping
 from understudy.runtime.serving.logs import log_run
 from understudy.runtime.serving.logs import runs as runs_logger
 from understudy.runtime.stream import Stream
@@ -51,7 +46,7 @@ if TYPE_CHECKING:
 Runnable = AgentSpec | WorkflowSpec
 
 
-class Submitter(ABC):
+class Submitter(Scoping, ABC):
     """The part of a Runtime that starts runs and knows which are open."""
 
     def __init__(self, name: str, events: EventBus) -> None:
@@ -105,9 +100,8 @@ class Submitter(ABC):
             history: messages before the prompt, for an agent.
             timeout: seconds for the whole run.
             tenant: for whom it is; None: as the `scope` or the run around it.
-            session: which of the tenant's conversations it is a turn of: what was said in it goes
-                before the prompt, turns wait for each other, and callers of one account take turns
-                by it. What a workflow or another agent begins for it is no turn.
+            session: the conversation it is a turn of: what was said goes before the prompt, its
+                turns wait for each other. What a workflow or an agent begins for it is no turn.
             budget: what it may spend, together with all other runs that are given this object.
             resume: goes on with a run of this agent that waited for approval, instead of a prompt.
             overrides: fields of the spec, for this run alone.
@@ -133,25 +127,6 @@ class Submitter(ABC):
             resume=resume,
             overrides=overrides,
         )
-
-    @contextmanager
-    def scope(self, *, tenant: str | None = None, session: str | None = None) -> Iterator[None]:
-        """Whatever is started in this block is for this tenant, or this session of it.
-
-        Raises:
-            ConfigError: one of them is no text.
-        """
-        around = origin_in_hand() or Origin()
-        for name, value in (("tenant", tenant), ("session", session)):
-            check_name(name, value or "")
-        changed = msgspec.structs.replace(
-            around,
-            tenant=around.tenant if tenant is None else tenant,
-            session=around.session if session is None else session,
-            named=around.named if session is None else bool(session),
-        )
-        with under(changed):
-            yield
 
     def run(self, target: Runnable, prompt: Any = "", **options: Any) -> Any:
         """Run and block this thread for the result; options as for `submit`.
@@ -315,13 +290,7 @@ class Submitter(ABC):
         crew, name = self.crew, spec.name or "agent"
         account = None if budget is None else account_of(budget)
         origin = crew.origin(account=account)
-        named = origin.session != "" and is_named()
-        if named and history:
-            msg = (
-                f"session={origin.session!r} with history=: the session has its own; give one of "
-                "them, or put messages into it with memory.append(...)"
-            )
-            raise ConfigError(msg)
+        named = origin.session != "" and is_turn(origin.session, history)
         begin = self._begin(origin, name)
         try:
             reply = crew.run_agent(

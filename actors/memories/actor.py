@@ -19,7 +19,6 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-import msgspec
 from cachetools import TTLCache
 
 from understudy.actors.kernel.actor import Actor
@@ -30,6 +29,7 @@ from understudy.actors.memories import tables
 from understudy.actors.memories.database import Connection, Database
 from understudy.actors.memories.library import Library
 from understudy.actors.memories.shelf import Key, Shelf, Talk
+from understudy.actors.memories.steps import Answer, Loaded, Sweep, Written
 from understudy.messages.chat import Message
 from understudy.messages.codec import decode, encode
 from understudy.messages.control import Outcome
@@ -55,36 +55,6 @@ _CACHED = 1_000
 _LATER: Any = object()  # Any: stands for an answer that is given later
 
 OfSession = Append | History | Clear
-
-
-class Loaded(msgspec.Struct, frozen=True):
-    """A session was read, or could not be (from the actor to itself)."""
-
-    key: Key
-    epoch: int
-    outcome: Outcome
-
-
-class Written(msgspec.Struct, frozen=True):
-    """Turns were written, or could not be (from the actor to itself)."""
-
-    key: Key
-    numbers: tuple[int, ...]
-    deferred: Deferred
-    outcome: Outcome
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """Something was done in the background (from the actor to itself)."""
-
-    asked: Clear | Erase | Ingest | Recall
-    deferred: Deferred
-    outcome: Outcome
-    edition: int = 0
-
-
-class Sweep(msgspec.Struct, frozen=True):
-    """It is time to forget what is over (from the actor to itself)."""
 
 
 class MemoryActor(Actor):
