@@ -25,7 +25,7 @@ bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks.kernel; $(BIN)/python -m benchmarks.processes; $(BIN)/python -m benchmarks.digest; $(BIN)/python -m benchmarks.limits; $(BIN)/python -m benchmarks.models; $(BIN)/python -m benchmarks.memories
 
 soak: $(READY)  ## what takes longer than a test run: every simulated seed, ten minutes at full load, a million faults and answers
-	for what in pool supervisor mailbox stage; do $(BIN)/python -m benchmarks.simulation --what $$what --seeds 10000 || exit 1; done
+	for what in pool supervisor mailbox stage flows; do $(BIN)/python -m benchmarks.simulation --what $$what --seeds 10000 || exit 1; done
 	$(BIN)/python -m benchmarks.soak --minutes 10
 	$(BIN)/python -m benchmarks.faults --requests 1000000 --workers 256
 

@@ -180,7 +180,7 @@ class RunActor(Actor):
         """Cancel what is left, and answer."""
         self._deferred = None  # what comes back from now on concerns nobody
         left, self._outstanding = self._outstanding, {}
-        if plan.status != "completed" or plan.running or len(plan.records) < len(plan.graph.nodes):
+        if plan.status != "completed" or plan.left:
             why = self._why or "another step failed"
             if plan.completed_early:
                 why = f"{plan.completed_early} completed the workflow"

@@ -19,7 +19,7 @@ import time
 from benchmarks.simulation.plants import PLANTS
 from benchmarks.simulation.seeds import run_seeds
 
-SCENARIOS = ("pool", "supervisor", "mailbox", "stage")
+SCENARIOS = ("pool", "supervisor", "mailbox", "stage", "flows")
 CHUNK = 100
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from understudy.actors.kernel.cell import Cell
 from understudy.actors.kernel.life import Life
 from understudy.actors.kernel.reply import DONE, Reply
 from understudy.messages.envelope import Envelope
+from understudy.runtime.plan import Plan
 from understudy.runtime.pool.pool import Pool
 from understudy.runtime.pool.queue import Queue
 
@@ -38,6 +41,44 @@ def _uncounted(settle: Method) -> Method:
         late = settle(self, reply, state, value)
         self.handled -= reply is None and state == DONE
         return late
+
+    return broken
+
+
+def _unbounded(launches: Method) -> Method:
+    """A run has as many steps under way as there are."""
+
+    def broken(self: Plan, now: float) -> Any:  # Any: launches
+        bound = self.spec.max_concurrent
+        if bound < 1_000:
+            self.spec = msgspec.structs.replace(self.spec, max_concurrent=1_000)
+        return launches(self, now)
+
+    return broken
+
+
+def _unrecorded(cancel: Method) -> Method:
+    """A run that ends before its steps do says nothing about those that were not begun."""
+
+    def broken(self: Plan, now: float, why: str = "") -> None:
+        noted = self._note
+        self._note = lambda *_, **__: None  # type: ignore[method-assign]
+        cancel(self, now, why)
+        self._note = noted  # type: ignore[method-assign]
+
+    return broken
+
+
+def _done_twice(done: Method) -> Method:
+    """A step that has failed for good is done once more."""
+
+    def broken(self: Plan, path: str, now: float, **facts: Any) -> Any:  # Any: as in Plan
+        launch = self._running.get(path)
+        failed = facts.get("error") is not None and launch is not None
+        if launch is not None and failed and launch.attempt == launch.step.retries + 1:
+            launch.attempt += 1
+            return launch
+        return done(self, path, now, **facts)
 
     return broken
 
@@ -95,4 +136,7 @@ PLANTS = {
     "behind-operations": Plant("pool", Queue, "take_locked", _behind_operations),
     "stuck-surplus": Plant("pool", Pool, "_ring", _stuck_surplus),
     "silent-child": Plant("supervisor", Life, "stand_up", _silent_child),
+    "unbounded-run": Plant("flows", Plan, "launches", _unbounded),
+    "unrecorded-steps": Plant("flows", Plan, "cancel", _unrecorded),
+    "failed-step-again": Plant("flows", Plan, "done", _done_twice),
 }

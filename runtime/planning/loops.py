@@ -39,9 +39,9 @@ class Loop(State):
         return self._last
 
     @property
-    def running(self) -> int:
-        """See `Plan`."""
-        return 0 if self._plan is None else self._plan.running
+    def left(self) -> int:
+        """Nothing, once it has ended well: rounds that were not begun are no steps."""
+        return 0 if self.status == "completed" else super().left
 
     def waits_for(self, launch: Launch) -> bool:
         """See `Plan`."""

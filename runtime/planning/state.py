@@ -98,9 +98,9 @@ class State:
         return {name: outputs.get(name) for name in sinks}
 
     @property
-    def running(self) -> int:
-        """Launches that have not come back."""
-        return len(self._running)
+    def left(self) -> int:
+        """Steps that are not through."""
+        return self._open
 
     def waits_for(self, launch: Launch) -> bool:
         """Whether this very launch has not come back."""

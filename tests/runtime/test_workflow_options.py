@@ -41,6 +41,12 @@ async def never(value: Any) -> None:
     await asyncio.Event().wait()
 
 
+async def pass_on(value: Any) -> Any:
+    """Give what it was given, a little later."""
+    await asyncio.sleep(0)
+    return value
+
+
 def broken(value: Any) -> None:
     """Fail."""
     raise ValueError(str(value))
@@ -392,3 +398,29 @@ async def test_a_cancel_ends_a_thousand_steps() -> None:
         stats = rt.crew.steps.pools[0].stats
         assert stats.workers == stats.idle
     assert_quiet(rt)
+
+
+@pytest.mark.parametrize("target", ["async", "blocking", "agent"])
+def test_nesting_with_every_bound_set_to_one(target: str) -> None:
+    """Eight workflows in each other, four items in each, one worker: nothing waits for itself."""
+    leaves: dict[str, Any] = {"async": pass_on, "blocking": str, "agent": ECHO}
+    flow = Workflow.sequential("w8", step("leaf", leaves[target]), max_concurrent=1)
+    for depth in range(7, 0, -1):
+        steps = [step("leaf", leaves[target]), step("deeper", flow)]
+        if depth == 1:
+            steps.append(step("items", flow, each="{input}", max_concurrent=1))
+        flow = Workflow.parallel(f"w{depth}", *steps, max_concurrent=1)
+    with Runtime(workers=1, threads=1, max_runs=1) as rt:
+        result = flow.run(["x"] * 4, runtime=rt, timeout=30)
+        assert result.status == "completed"
+        assert "items[3]/deeper/deeper/deeper/deeper/deeper/deeper/leaf" in result.steps
+    assert_quiet(rt)
+
+
+def test_deeper_than_eight_is_refused() -> None:
+    """When it is built, and not when it runs."""
+    flow = Workflow.sequential("w", step("leaf", shout))
+    for _ in range(7):
+        flow = Workflow.sequential("w", step("deeper", flow))
+    with pytest.raises(ConfigError, match="nests deeper than 8"):
+        Workflow.sequential("w", step("deeper", flow))
