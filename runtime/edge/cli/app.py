@@ -136,6 +136,7 @@ def provider_server(
     return serve(Order(limits=limits, **rest))
 
 
+app.add_command(inspecting.bench)
 app.add_command(inspecting.doctor)
 app.add_command(inspecting.loadtest)
 app.add_command(configuring.check)
