@@ -85,13 +85,17 @@ def peak_mib(work: Callable[[], object]) -> float:
     return max(0, peak - before) / 2**20
 
 
-def main(heading: str, claims: Callable[[Switches], Iterable[Claim]]) -> None:
+def main(
+    heading: str, claims: Callable[[Switches], Iterable[Claim]], *, asks_model: bool = True
+) -> None:
     """Read the switches, measure, and print the claims: as text, or as JSON with `--json`."""
     parser = argparse.ArgumentParser(description=f"{heading}: what is claimed, what is measured.")
     parser.add_argument("--model", help="ask this model, such as openai:gpt-5-mini, not the fake")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
     parser.add_argument("--json", action="store_true", help="print the claims as JSON")
     given = parser.parse_args()
+    if given.model and not asks_model:
+        print(f"{heading}: no model is asked here, so --model changes nothing", file=sys.stderr)
     found = list(claims(Switches(model=given.model, quick=given.quick)))
     if given.json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")

@@ -53,7 +53,7 @@ def claims(switches: Switches) -> Iterator[Claim]:
         f"{eager * 1000:.0f} ms; {before} were loaded before the first call and {after} after 50 "
         "calls of one of them at once",
         verdict=judged(declared < eager / 10 and (before, after) == (0, 1) and right),
-        how="Toolset.lazy over modules written for this run; no model is asked. What a lazy tool "
+        how="Toolset.lazy over modules written for this run. What a lazy tool "
         "says of itself to a model comes from a manifest (Toolset.manifest)",
     )
 
@@ -64,4 +64,4 @@ def loaded() -> int:
 
 
 if __name__ == "__main__":
-    main("Lazy Tool Loading", claims)
+    main("Lazy Tool Loading", claims, asks_model=False)
