@@ -26,6 +26,14 @@ GraphCheck = Callable[[WorkflowSpec], Sequence[str]]
 
 def check_references(values: Mapping[str, Values], problems: Problems) -> None:
     """Names that lead nowhere or to two places, and functions that cannot be imported."""
+    for name, agent in values["agents"].items():
+        for key in ("output", "tools"):
+            given = agent.get(key) or ()
+            for import_path in (given,) if isinstance(given, str) else given:
+                try:
+                    load_function(import_path)
+                except ConfigError as error:
+                    problems.at(("agents", name, key), error.message)
     for name, workflow in values["workflows"].items():
         path: Path = ("workflows", name)
         if "mode" not in workflow and not problems.has(path, (*path, "mode")):

@@ -17,7 +17,7 @@ from understudy.messages.agents import AgentSpec
 from understudy.messages.budgets import Price
 from understudy.messages.caches import CacheSpec
 from understudy.messages.errors import ConfigError
-from understudy.messages.functions import FunctionRef
+from understudy.messages.functions import FunctionRef, load_function
 from understudy.messages.limits import Limit
 from understudy.messages.secrets import Secret
 from understudy.runtime.config.check import GraphCheck, check_graphs, check_references
@@ -120,6 +120,7 @@ def _assemble(values: dict[str, Values], origins: dict[str, str]) -> Config:
         if table.get("output") is not None:
             table["output"] = FunctionRef(table["output"])
     for table in values["agents"].values():
+        table["tools"] = tuple(map(load_function, table.get("tools", ())))
         if table.get("cache") is not None:
             table["cache"] = CacheSpec(ttl=table["cache"])
     return Config(

@@ -184,12 +184,14 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         output: the import path of a type, `package.module:City`.
+        tools: import paths of functions and tools.
         cache: for how long its answers are kept.
     """
 
     model: str | None = None
     instructions: str | None = None
     output: str | None = None
+    tools: tuple[str, ...] = ()
     temperature: Temperature | None = None
     max_tokens: Count | None = None
     stop: tuple[str, ...] = ()

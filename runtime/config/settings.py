@@ -11,13 +11,15 @@ from typing import Any, get_args
 
 import msgspec
 
+from understudy.messages.errors import ConfigError
+from understudy.messages.functions import function_path
 from understudy.messages.secrets import Secret
 from understudy.runtime.config.durations import UNITS
 from understudy.runtime.config.flows import TargetConfig, UntilConfig
 from understudy.runtime.config.locate import Path
 from understudy.runtime.config.problems import shown
 from understudy.runtime.config.read import FAMILIES, SECTIONS, field_types, table_of
-from understudy.runtime.config.schema import Config, Duration, Interval, StepConfig
+from understudy.runtime.config.schema import AgentConfig, Config, Duration, Interval, StepConfig
 
 Settings = dict[str, Any]  # Any: what the fields hold
 
@@ -80,11 +82,20 @@ def _add(
         elif name == "steps":
             tables += [((*here, index), step, StepConfig) for index, step in enumerate(value)]
         else:
+            if kind is AgentConfig and name == "tools":
+                value = tuple(map(_import_path, value))
             if isinstance(value, float) and _is_duration(field_types(kind)[name]):
                 value = Duration(value)
             found.append((here, value))
     for here, value, inner in tables:
         _add(found, here, value, inner)
+
+
+def _import_path(tool: Any) -> str:  # Any: a function or a tool
+    try:
+        return function_path(tool)
+    except ConfigError:  # no file has put it there
+        return str(getattr(tool, "name", tool))
 
 
 def _is_duration(expected: Any) -> bool:  # Any: a type, or a union of types

@@ -126,10 +126,10 @@ def test_the_output_of_an_agent_is_a_type_by_its_path() -> None:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("understudy.messages.chat:Usge", "agent 'a', output=: .*did you mean 'Usage'"),
+        ("understudy.messages.chat:Usge", "line 3: agents.a.output: .*did you mean 'Usage'"),
         ("os.path:basename", "agent 'a', output=: 'os.path:basename' is not a class"),
         ("threading:Thread", "agent 'a': output=Thread has no JSON form"),
-        ("Usage", "agent 'a', output=: 'Usage' is not of the form"),
+        ("Usage", "line 3: agents.a.output: 'Usage' is not of the form"),
     ],
 )
 def test_an_output_that_cannot_be_is_named(path: str, told: str) -> None:
