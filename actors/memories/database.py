@@ -15,6 +15,7 @@ import sqlite3
 import threading
 from _thread import allocate_lock
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -158,7 +159,8 @@ class Database:
                     self._serve(connection, [job])
             return
         if self._path is not None and any(job.thorough for job in group):
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.Error):  # the disk is full: what was deleted waits in the log
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for job, value in zip(group, values, strict=True):
             job.reply.set(value)
 

@@ -267,7 +267,7 @@ class MemoryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     connection: str = INMEMORY
     ttl: Duration = WEEK
     max_sessions: Count = 10_000
-    rag: RagConfig | None = None
+    rag: RagConfig = RagConfig()
 
     @property
     def spec(self) -> MemorySpec:
@@ -276,7 +276,7 @@ class MemoryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             path=None if self.connection == INMEMORY else self.connection,
             ttl=self.ttl,
             max_sessions=self.max_sessions,
-            rag=RagOptions() if self.rag is None else self.rag.options,
+            rag=self.rag.options,
         )
 
 

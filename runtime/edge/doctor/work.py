@@ -109,7 +109,7 @@ def sessions(facts: Facts) -> Point:
         return unknown(found, advice, "in code: what is passed as history=")
     found = [facts.said("memory", "provider")]
     if facts.value("memory", "provider") is None:
-        return judged([*found, "no session is kept"], advice)
+        return judged([*found, "no session outlives the process"], advice)
     if not facts.knows("memory", "ttl"):
         return unknown(found, advice, "in code: Memory(ttl=...), memory.clear(session)")
     found.append(facts.said("memory", "ttl"))
