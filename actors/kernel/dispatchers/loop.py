@@ -72,7 +72,7 @@ class LoopDispatcher:
         self.cell: Cell | None = None  # whose handler is on the loop at this moment
         self._signalled = False
         self._hurrying = False
-        self._context = Context()
+        self._context: Context | None = None
         self._signal_context = Context()
         self._hasty = 0
         self._hasty_until = 0.0
@@ -153,15 +153,20 @@ class LoopDispatcher:
                 return
 
     def serve(self, cell: Cell) -> bool:
-        """Run a slice of an actor whose handler is sync; see `run_slice`."""
-        context = self._context
+        """Run a slice of an actor whose handler is sync; see `run_slice`.
+
+        One may be served inside of another: the work that a sync handler begins in the background
+        takes its first step at once, and may ask. A context is entered once at a time.
+        """
+        context, self._context = self._context, None
+        if context is None:
+            context = Context()
         self.cell = cell
         try:
             return context.run(run_slice, cell, context)
         finally:
             self.cell = None
-            if len(context):
-                self._context = Context()
+            self._context = None if len(context) else context
 
     def _lend(self, reply: Reply[Any] | None) -> bool:
         """Take the first steps of async actors here, in the name of a parked runner.

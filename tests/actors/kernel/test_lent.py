@@ -105,3 +105,21 @@ async def test_a_lent_handler_may_cancel_itself(stage: "Stage", waits: bool) -> 
         assert await ref.request(cancels) == "ended before it hit"
     assert await ref.request("next") == "next"
     assert await ref.request(lambda _: _yields()) == "whole"
+
+
+async def test_what_a_plain_handler_begins_may_ask_another_plain_one(stage: "Stage") -> None:
+    """In its first step, which is taken inside of the handler: one is served within the other."""
+    doer, asker, asked = await stage.doer(), await stage.sync_doer(), await stage.sync_doer()
+    await doer.request("makes a runner")
+    await stage.turn()
+    assert stage.dispatcher.idle
+
+    async def ask() -> str:
+        return str(await asked.request("asked"))
+
+    def begin(actor: Any) -> None:
+        deferred = actor.defer()
+        actor.background(ask(), then=lambda outcome: lambda _: deferred.set(outcome.value))
+
+    assert await asker.request(begin) == "asked"
+    assert await asker.request("goes on") == "goes on"
