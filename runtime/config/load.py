@@ -88,6 +88,10 @@ def _read(path: pathlib.Path) -> str:
             data = file.read(MAX_SIZE + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
+        if isinstance(error, FileNotFoundError):
+            reason += "; check the spelling"
+        elif isinstance(error, IsADirectoryError):
+            reason += "; name a file in it"
         raise ConfigError(f"{path}: cannot be read: {reason}") from error
     if len(data) > MAX_SIZE:
         raise ConfigError(f"{path}: a configuration has at most {MAX_SIZE} bytes")

@@ -6,6 +6,7 @@ for the two signals.
 
 from __future__ import annotations
 
+import errno
 import sys
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 78, 130, 143
@@ -17,6 +18,7 @@ def main() -> int:
 
     from understudy.messages.errors import ConfigError, UnderstudyError
     from understudy.runtime.edge.cli.app import app
+    from understudy.runtime.edge.cli.output import given_up
     from understudy.runtime.edge.cli.signals import TerminatedError
 
     try:
@@ -36,4 +38,9 @@ def main() -> int:
     except TerminatedError:
         sys.stderr.write("understudy: terminated\n")
         return EXIT_TERMINATED
+    except OSError as error:  # of the help: commands write their data with `write`
+        if error.errno not in (errno.EBADF, errno.EIO, errno.ENOSPC):
+            raise
+        sys.stderr.write(f"understudy: {given_up(error)}\n")
+        return EXIT_FAILED
     return code if isinstance(code, int) else 0

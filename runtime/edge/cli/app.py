@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from understudy import __version__
 from understudy.runtime.edge.cli import configuring, inspecting
-from understudy.runtime.edge.cli.options import CONTEXT
+from understudy.runtime.edge.cli.options import CONTEXT, read_input
 
 
 @click.group(context_settings=CONTEXT, no_args_is_help=True)
@@ -23,6 +22,8 @@ def app() -> None:
       understudy run demos/digest.toml docs README.md > digest.md
       cat notes.txt | understudy run demos/digest.toml --input -
       understudy run demos/digest.toml docs --model openai:gpt-5-mini --json
+      understudy doctor demos/digest.toml
+      understudy loadtest --agents 100 --requests 10
     """  # noqa: D301 - click's own mark for text that is not to be wrapped
 
 
@@ -64,7 +65,7 @@ def run(
         msg = "give PATHS or --input, not both"
         raise click.UsageError(msg)
     if text == "-":
-        text = sys.stdin.buffer.read().decode("utf-8", errors="replace")
+        text = read_input()
     value: list[str] | str = list(paths) if text is None else text
     return execute(Order(flow=flow, value=value, model=model, workflow=workflow, as_json=as_json))
 
@@ -74,7 +75,10 @@ def run(
     context_settings=CONTEXT,
     short_help="Play a model provider on loopback.",
 )
-@click.option("--port", default=0, show_default=True, help="Where to listen; 0 picks a free port.")
+@click.option(
+    "--port", default=0, show_default=True, type=click.IntRange(0, 65535), metavar="N",
+    help="Where to listen; 0 picks a free port.",
+)  # fmt: skip
 @click.option(
     "--protocol",
     "protocols",

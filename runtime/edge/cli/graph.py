@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from understudy.runtime.config.build import build_workflow
-from understudy.runtime.config.load import load_config
 from understudy.runtime.drawing import dot, mermaid
 from understudy.runtime.edge.cli import EXIT_FAILED
-from understudy.runtime.edge.cli.choosing import chosen
+from understudy.runtime.edge.cli.choosing import chosen, loaded
 from understudy.runtime.edge.cli.output import write
-from understudy.runtime.graph import check_workflow
 
 
 def draw(flow: Path, workflow: str | None, *, as_dot: bool) -> int:
@@ -21,11 +18,11 @@ def draw(flow: Path, workflow: str | None, *, as_dot: bool) -> int:
     Raises:
         ConfigError: the file is wrong, or has no such workflow.
     """
-    config = load_config(flow, os.environ, check=check_workflow)
+    config = loaded(flow)
     spec = build_workflow(config, chosen(config, flow, workflow))
     picture = dot(spec) if as_dot else mermaid(spec)
     wrong = write(f"{picture}\n".encode())
     if wrong:
-        sys.stderr.write(f"{wrong}\n")
+        sys.stderr.write(f"understudy: {wrong}\n")
         return EXIT_FAILED
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import click
@@ -39,3 +40,18 @@ def positive(value: str | float) -> float:
     if not 0 < number < math.inf:
         raise click.BadParameter(f"{value!r} is not a number above 0")
     return number
+
+
+def read_input() -> str:
+    """All of standard input; on a terminal it is said how to end it.
+
+    Raises:
+        click.UsageError: it cannot be read.
+    """
+    if sys.stdin.isatty():
+        sys.stderr.write("understudy: reading from the terminal; Ctrl-D ends it\n")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8", errors="replace")
+    except OSError as error:
+        msg = f"standard input cannot be read: {error.strerror}"
+        raise click.UsageError(msg) from error

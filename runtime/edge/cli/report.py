@@ -25,6 +25,16 @@ NAMED = 3
 """Unfinished items that are named; of more, the number is said."""
 
 
+NARROWEST = 72
+"""Columns of a table: on a narrower terminal its lines run over, and no number is cut."""
+
+
+def wide(console: Console) -> Console:
+    """The console for a report, which stands still: never so narrow that it has to leave out."""
+    console.width = max(console.width, NARROWEST)
+    return console
+
+
 class Failure(msgspec.Struct, frozen=True):
     """One step or item that did not succeed: where, and what its innermost cause said."""
 

@@ -7,7 +7,6 @@ finished is printed, and what is not is said; a second one ends the process.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,13 +17,12 @@ from understudy.messages.codec import encode_json
 from understudy.messages.errors import CodecError, ConfigError, UnderstudyError
 from understudy.messages.workflows import WorkflowResult, WorkflowSpec
 from understudy.runtime.config.build import build_workflow
-from understudy.runtime.config.load import load_config
 from understudy.runtime.config.schema import Config
 from understudy.runtime.edge.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
-from understudy.runtime.edge.cli.choosing import chosen
+from understudy.runtime.edge.cli.choosing import chosen, loaded
 from understudy.runtime.edge.cli.output import write
 from understudy.runtime.edge.cli.progress import Progress
-from understudy.runtime.edge.cli.report import Report
+from understudy.runtime.edge.cli.report import Report, wide
 from understudy.runtime.edge.cli.salvage import salvage
 from understudy.runtime.edge.cli.signals import (
     TerminatedError,
@@ -32,7 +30,6 @@ from understudy.runtime.edge.cli.signals import (
     next_one_ends_the_process,
     terminable,
 )
-from understudy.runtime.graph import check_workflow
 from understudy.runtime.runs import Run
 from understudy.runtime.runtime import Runtime
 from understudy.runtime.template import as_text
@@ -60,7 +57,7 @@ def execute(order: Order) -> int:
     Raises:
         ConfigError: the file, the model or the key is wrong.
     """
-    config = load_config(order.flow, os.environ, check=check_workflow)
+    config = loaded(order.flow)
     name = chosen(config, order.flow, order.workflow)
     if order.model is not None:
         config = _with_model(config, order.model)
@@ -72,7 +69,7 @@ def execute(order: Order) -> int:
             result, error, code = _wait(lambda: workflow.submit(order.value, runtime=runtime))
         report = Report(workflow, result, error, interrupted=code > EXIT_FAILED)
         wrong = _print(order, workflow, result)
-        report.show(progress.console, said=progress.said)
+        report.show(wide(progress.console), said=progress.said)
         if wrong:
             progress.console.print(wrong, markup=False)
             code = code or EXIT_FAILED
