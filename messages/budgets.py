@@ -17,6 +17,9 @@ import msgspec
 
 from understudy.messages.chat import Usage
 from understudy.messages.errors import ConfigError
+from understudy.messages.kinds import NOT_NEGATIVE, more_than_nothing
+
+_MORE = more_than_nothing("more than 0 is needed")
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,8 +36,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and value < 0:
-                msg = f"Price({name}={value}): 0 or more US dollars for a million tokens"
+            if value is not None and not NOT_NEGATIVE.fits(value):
+                msg = f"Price({name}={value!r}): 0 or more US dollars for a million tokens"
                 raise ConfigError(msg)
 
     def of(self, usage: Usage) -> float:
@@ -76,8 +79,7 @@ class Budget(
         if not given:
             raise ConfigError("Budget(): give at least one of usd=, tokens=, calls=, seconds=")
         for name in given:
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"Budget({name}={getattr(self, name)}): more than 0 is needed")
+            _MORE.check("Budget", name, getattr(self, name))
 
     @property
     def account(self) -> Account:

@@ -6,7 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from understudy.messages.errors import ConfigError
+from understudy.messages.kinds import more_than_nothing
+
+_MORE = more_than_nothing("more than 0, or leave it out")
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,9 +35,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                msg = f"Limit({name}={value}): more than 0, or leave it out"
-                raise ConfigError(msg)
+            if value is not None:
+                _MORE.check("Limit", name, value)
 
 
 class Acquire(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 import msgspec
 
 from understudy.messages.agents import AgentSpec, AgentTool, Model, Result
-from understudy.messages.budgets import Budget
 from understudy.messages.errors import ConfigError
-from understudy.messages.hooks import Hooks
-from understudy.messages.memories import MemorySpec
+from understudy.runtime.agent_fields import check_fields
 from understudy.runtime.cache import as_cache
 from understudy.runtime.current import current_runtime
 from understudy.runtime.fan_out import OnFailure, fan_out
-from understudy.runtime.options import with_changes
+from understudy.runtime.options import prompts_of, with_changes
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -38,9 +36,6 @@ else:
     T_co = TypeVar("T_co", covariant=True)
 
 S = TypeVar("S")
-
-_AT_LEAST_ONE = ("max_tokens", "context_window", "max_turns", "tool_concurrency", "max_concurrent")
-_MORE_THAN_NOTHING = ("timeout", "tool_timeout", "rate_limit")
 
 
 class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
@@ -84,21 +79,9 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        _check_least(self)
-        for name in _MORE_THAN_NOTHING:
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                unit = "runs a second" if name == "rate_limit" else "seconds"
-                raise ConfigError(f"Agent({name}={value}): more than 0 {unit} are needed")
-        if self.retries is not None and self.retries < 0:
-            raise ConfigError(f"Agent(retries={self.retries}): 0 or more")
-        _check_kinds(self)
+        check_fields(self)
         if self.cache is not None and type(self.cache) is not bool:
             msgspec.structs.force_setattr(self, "cache", as_cache(self.cache))
-        for name in ("tools", "fallback"):
-            value = getattr(self, name)
-            if type(value) is not tuple:
-                msgspec.structs.force_setattr(self, name, _as_tuple(name, value))
         if self.output is not None:
             from understudy.actors.agents.output import output_plan
 
@@ -130,11 +113,14 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
             requires_approval: somebody has to agree before it is called.
 
         Raises:
-            ConfigError: neither has a name.
+            ConfigError: neither has a name, or it is one that providers refuse.
         """
         name = name or self.name
         if name is None:
             raise ConfigError('agent.as_tool(): give a name, as in as_tool("search")')
+        from understudy.actors.tools.describe import check_name
+
+        check_name(name, "agent.as_tool('...')")
         return AgentTool(
             name=name,
             description=description or f"Asks the agent {name}; give it all that it has to know.",
@@ -274,7 +260,7 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         """
         rt = current_runtime(runtime)
         work = fan_out(
-            list(prompts),
+            prompts_of(prompts),
             lambda prompt: rt.arun(self, prompt, **options),
             max_concurrent,
             on_error=on_error,
@@ -317,7 +303,7 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         """The twin of `map`."""
         rt = current_runtime(runtime)
         return await fan_out(
-            list(prompts),
+            prompts_of(prompts),
             lambda prompt: rt.arun(self, prompt, **options),
             max_concurrent,
             on_error=on_error,
@@ -357,35 +343,8 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         return await batch(
             current_runtime(runtime),
             self,
-            list(prompts),
+            prompts_of(prompts),
             size=size,
             max_concurrent=max_concurrent,
             options=options,
         )
-
-
-def _check_kinds(agent: AgentSpec) -> None:
-    """What users pass who run no type checker."""
-    for name, kind in (("hooks", Hooks), ("budget", Budget)):
-        value = getattr(agent, name)
-        if value is not None and not isinstance(value, kind):
-            raise ConfigError(f"Agent({name}={value!r}): give a {kind.__name__}(...)")
-
-
-def _check_least(agent: AgentSpec) -> None:
-    for name in _AT_LEAST_ONE:
-        value = getattr(agent, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"Agent({name}={value}): at least 1 is needed")
-    if agent.history_limit is not None and agent.history_limit < 0:
-        raise ConfigError(f"Agent(history_limit={agent.history_limit}): 0 messages or more")
-    given: object = agent.memory
-    if given is not None and not isinstance(given, MemorySpec):
-        raise ConfigError(f"Agent(memory={given!r}): give a Memory(...)")
-
-
-def _as_tuple(name: str, value: object) -> tuple[Any, ...]:  # Any: tools, or models
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        msg = f"Agent({name}={value!r}): write a list, such as {name}=[{value!r}]"
-        raise ConfigError(msg)
-    return tuple(value)

@@ -31,9 +31,12 @@ def current_runtime(given: Runtime | None = None) -> Runtime:
     """The runtime to use; see the module's docstring.
 
     Raises:
-        ConfigError: several are running and nothing says which one is meant.
+        ConfigError: several are running and nothing says which one is meant; or what is given is
+            none.
     """
     if given is not None:
+        if not hasattr(given, "is_running"):
+            raise ConfigError(f"runtime={given!r}: give a Runtime, or leave it out")
         return given
     hand = in_hand.get()
     if hand is not None and hand.cell is not None:

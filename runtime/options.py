@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from types import UnionType
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ from understudy.messages.chat import Message
 from understudy.messages.errors import ConfigError
 
 
-def check(given: object, kind: type, problem: str) -> None:
+def check(given: object, kind: type | UnionType, problem: str) -> None:
     """Raise ConfigError for what users pass who run no type checker."""
     if not isinstance(given, kind):
         raise ConfigError(problem)
@@ -23,6 +25,26 @@ def account_of(budget: Budget) -> Account:
     """The account of what was given as `budget=`."""
     check(budget, Budget, f"budget={budget!r}: give a Budget(...)")
     return budget.account
+
+
+def messages_of(history: Iterable[Message]) -> tuple[Message, ...]:
+    """What was given as `history=`."""
+    given: object = history
+    remedy = "pass result.messages, or a list of UserMessage, AssistantMessage, ..."
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigError(f"history={type(given).__name__}(...): {remedy}")
+    messages = tuple(given)
+    for each in messages:
+        check(each, Message, f"history=: a {type(each).__name__} is no message; {remedy}")
+    return messages
+
+
+def prompts_of(prompts: Iterable[str]) -> list[str]:
+    """What was given as `prompts`: a text is none, though it can be iterated."""
+    given: object = prompts
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigError(f"prompts={given!r}: a list of texts is needed")
+    return list(given)
 
 
 def check_resume(resume: Resume, prompt: str, history: tuple[Message, ...]) -> None:

@@ -35,7 +35,8 @@ from understudy.actors.models.directory import Defaults
 from understudy.messages.budgets import Price
 from understudy.messages.caches import CacheSpec, CacheStats
 from understudy.messages.control import Ledger
-from understudy.messages.errors import ConfigError, WouldDeadlockError
+from understudy.messages.errors import WouldDeadlockError
+from understudy.messages.kinds import COUNT
 from understudy.messages.limits import Limit, LimiterStats
 from understudy.messages.memories import MemorySpec
 from understudy.runtime.blocking import result_of
@@ -118,9 +119,7 @@ class Runtime(Serving, Casting):
         self._prices = {**(prices or {}), **self.config.prices, **(prices or {})}
         self._max_runs = sizes.max_runs if max_runs is None else max_runs
         for option in ("workers", "threads", "max_runs"):
-            if getattr(self, f"_{option}") < 1:
-                msg = f"Runtime({option}={getattr(self, f'_{option}')}): at least 1 is needed"
-                raise ConfigError(msg)
+            COUNT.check("Runtime", option, getattr(self, f"_{option}"))
         self._pools = {}
         super().__init__(
             name,

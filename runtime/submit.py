@@ -28,9 +28,17 @@ from understudy.messages.errors import (
     to_wire,
 )
 from understudy.messages.events import RunFinished, RunStarted
+from understudy.messages.kinds import SECONDS
 from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
-from understudy.runtime.options import account_of, check, check_resume, is_turn, with_changes
+from understudy.runtime.options import (
+    account_of,
+    check,
+    check_resume,
+    is_turn,
+    messages_of,
+    with_changes,
+)
 from understudy.runtime.runs import Run
 from understudy.runtime.scoping import Scoping
 from understudy.runtime.serving.logs import log_run
@@ -284,9 +292,8 @@ class Submitter(Scoping, ABC):
         check(prompt, str, f"an agent takes a text, not a {type(prompt).__name__}")
         if resume is not None:
             check_resume(resume, prompt, history)
-        if timeout is not None and timeout <= 0:
-            msg = f"timeout={timeout}: more than 0 seconds are needed"
-            raise ConfigError(msg)
+        if timeout is not None and not SECONDS.fits(timeout):
+            raise ConfigError(f"timeout={timeout!r}: {SECONDS.needed}")
         crew, name = self.crew, spec.name or "agent"
         account = None if budget is None else account_of(budget)
         origin = crew.origin(account=account)
@@ -297,7 +304,7 @@ class Submitter(Scoping, ABC):
                 spec,
                 prompt,
                 origin=origin,
-                history=tuple(history),
+                history=messages_of(history) if history else (),
                 resume=resume,
                 timeout=timeout,
                 sink=sink,

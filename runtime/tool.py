@@ -119,7 +119,7 @@ def run_tools(
         WouldDeadlockError: on the loop of the runtime; use `await arun_tools(...)`.
     """
     rt = current_runtime(runtime)
-    work = _run(rt, tuple(calls), tuple(tools), timeout, max_concurrent)
+    work = _run(rt, _calls(calls), _tools(tools), timeout, max_concurrent)
     return rt.complete(work, "arun_tools")
 
 
@@ -133,7 +133,7 @@ async def arun_tools(
 ) -> list[ToolResult]:
     """The twin of `run_tools`; cancelling the task that awaits it cancels the calls."""
     rt = current_runtime(runtime)
-    work = _run(rt, tuple(calls), tuple(tools), timeout, max_concurrent)
+    work = _run(rt, _calls(calls), _tools(tools), timeout, max_concurrent)
     if get_ident() == rt.system.loop_thread:
         return await work
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, rt.system.loop))
@@ -155,6 +155,23 @@ async def _run(
         context=None,
     )
     return list(results)
+
+
+def _calls(given: Any) -> tuple[ToolCall, ...]:  # Any: what users pass
+    calls = tuple(given) if isinstance(given, Iterable) else (given,)
+    for call in calls:
+        if not isinstance(call, ToolCall):
+            what = type(call).__name__
+            raise ConfigError(
+                f"calls=: a {what} is no call; write ToolCall(id='1', name=..., arguments={{...}})"
+            )
+    return calls
+
+
+def _tools(given: Any) -> tuple[Any, ...]:  # Any: what users pass
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigError(f"tools={given!r}: write a list of tools")
+    return tuple(given)
 
 
 _OPTIONS = frozenset(ToolSpec.__struct_fields__) - {"function", "parameters"}

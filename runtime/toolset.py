@@ -43,6 +43,10 @@ class Toolset(ToolsetSpec, frozen=True, kw_only=True):
         Raises:
             ConfigError: an entry is neither, or names two.
         """
+        given: object = tools
+        if not isinstance(given, Mapping):
+            told = "write {'search': 'package.module:function'}"
+            raise ConfigError(f"Toolset.lazy({given!r}): {told}")
         return cls(tools=_distinct(_lazy(name, entry, isolation) for name, entry in tools.items()))
 
     def manifest(self) -> dict[str, Any]:  # Any: JSON values
@@ -99,6 +103,8 @@ def _lazy(name: str, entry: Any, isolation: Isolation | None) -> ToolSpec:  # An
     try:
         fields = dict(fields)
         path = fields.pop("function")
+        if ":" not in path:
+            raise ValueError(f"{path!r} does not say which function")
         spec = msgspec.convert(
             {
                 "isolation": isolation,

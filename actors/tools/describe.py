@@ -15,6 +15,7 @@ from understudy.actors.tools.signature import Function, Signature, innermost, is
 from understudy.messages.caches import CacheSpec
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import FunctionRef, function_path
+from understudy.messages.kinds import COUNT, FLAG, RETRIES, SECONDS, TEXT, more_than_nothing
 from understudy.messages.tools import ToolSpec
 
 S = TypeVar("S", bound=ToolSpec)
@@ -25,6 +26,16 @@ _EVER = float("inf")
 _CHOICES = {
     "isolation": (None, "inline", "thread", "process"),
     "effects": (None, "none", "idempotent", "at_most_once"),
+}
+_KINDS = {
+    "description": TEXT,
+    "timeout": SECONDS,
+    "retries": RETRIES,
+    "max_concurrent": COUNT,
+    "rate_limit": more_than_nothing("more than 0 calls a second"),
+    "parallel": FLAG,
+    "requires_approval": FLAG,
+    "strict": FLAG,
 }
 
 
@@ -89,14 +100,18 @@ def unbound(function: Function) -> bool:
     return first is not None and first.name in ("self", "cls") and first.annotation is first.empty
 
 
+def check_name(name: object, remedy: str) -> None:
+    """Raise ConfigError for a name that providers refuse; the remedy is how to give another."""
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise ConfigError(
+            f"tool {name!r}: providers refuse this name; use letters, digits, '_' and '-', "
+            f"at most 64, not beginning with a digit: {remedy}"
+        )
+
+
 def check(spec: ToolSpec) -> None:
     """Raise ConfigError for a spec that cannot work."""
-    given: object = spec.name
-    if not isinstance(given, str) or _NAME.fullmatch(given) is None:
-        raise ConfigError(
-            f"tool {spec.name!r}: providers refuse this name; use letters, digits, '_' and '-', "
-            "at most 64, not beginning with a digit: tool(name='...')"
-        )
+    check_name(spec.name, "tool(name='...')")
     told = f"tool {spec.name!r}"
     for field, choices in _CHOICES.items():
         value = getattr(spec, field)
@@ -119,14 +134,10 @@ def check(spec: ToolSpec) -> None:
 
 
 def _check_bounds(spec: ToolSpec, told: str) -> None:
-    if spec.timeout is not None and not spec.timeout > 0:
-        raise ConfigError(f"{told}: timeout={spec.timeout}; more than 0 seconds are needed")
-    if spec.retries is not None and spec.retries < 0:
-        raise ConfigError(f"{told}: retries={spec.retries}; 0 or more")
-    if spec.max_concurrent is not None and spec.max_concurrent < 1:
-        raise ConfigError(f"{told}: max_concurrent={spec.max_concurrent}; at least 1 is needed")
-    if spec.rate_limit is not None and not spec.rate_limit > 0:
-        raise ConfigError(f"{told}: rate_limit={spec.rate_limit}; more than 0 calls a second")
+    for field, kind in _KINDS.items():
+        value = getattr(spec, field)
+        if value is not None and not kind.fits(value):
+            raise ConfigError(f"{told}: {field}={value!r}; {kind.needed}")
 
 
 def _check_cache(spec: ToolSpec, told: str) -> None:

@@ -80,7 +80,7 @@ async def test_groups_of_a_size() -> None:
     """A long list is asked in several requests; one that is left over is asked alone."""
     fake = model()
     async with Runtime() as rt:
-        results = await Agent(fake, output=City).abatch("abcde", size=2, runtime=rt)
+        results = await Agent(fake, output=City).abatch(list("abcde"), size=2, runtime=rt)
     assert [result.output.name for result in results] == ["a", "b", "c", "d", "alone e"]
     assert len(fake.requests) == 3
 

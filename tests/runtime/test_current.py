@@ -134,7 +134,7 @@ async def test_a_notebook_blocks_its_own_thread_only(runtime: Runtime) -> None:
     assert asyncio.get_running_loop() is not runtime.system.loop
     assert ECHO.run("x", runtime=runtime).output == "echo: x"
     assert (await ECHO.arun("y", runtime=runtime)).output == "echo: y"
-    assert [r.output for r in ECHO.map("ab", runtime=runtime)] == ["echo: a", "echo: b"]
+    assert [r.output for r in ECHO.map(["a", "b"], runtime=runtime)] == ["echo: a", "echo: b"]
     with ECHO.stream("s", runtime=runtime) as stream:
         assert stream.collect() == "echo: s"
 
