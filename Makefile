@@ -22,7 +22,7 @@ test: lint type  ## everything that CI checks
 	$(BIN)/pytest -n auto --dist loadfile
 
 bench: $(READY)  ## the figures of docs/performance.md
-	$(BIN)/python -m benchmarks.kernel; $(BIN)/python -m benchmarks.processes; $(BIN)/python -m benchmarks.digest; $(BIN)/python -m benchmarks.limits; $(BIN)/python -m benchmarks.models; $(BIN)/python -m benchmarks.memories
+	$(BIN)/python -m benchmarks.kernel; $(BIN)/python -m benchmarks.processes; $(BIN)/python -m benchmarks.digest; $(BIN)/python -m benchmarks.limits; $(BIN)/python -m benchmarks.models; $(BIN)/python -m benchmarks.memories; $(BIN)/python -m benchmarks.caches
 
 soak: $(READY)  ## what takes longer than a test run: every simulated seed, ten minutes at full load, a million faults and answers
 	for what in pool supervisor mailbox stage flows; do $(BIN)/python -m benchmarks.simulation --what $$what --seeds 10000 || exit 1; done

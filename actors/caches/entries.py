@@ -17,7 +17,7 @@ from cachetools import TLRUCache
 from understudy.messages.caches import Invalidate
 from understudy.messages.chat import Usage
 
-OVERHEAD = 640
+OVERHEAD = 680
 """Bytes of an entry besides its value: objects, places in tables, the key (measured)."""
 JITTER = 0.1
 """The share of a life in which it ends."""

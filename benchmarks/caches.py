@@ -1,0 +1,408 @@
+"""Caches beside their floors: what a hit costs, what it saves, and whether the bounds hold.
+
+    python -m benchmarks.caches [--quick] [--only NAME]
+
+The floor of a hit is cachetools behind a lock, called without any actor. Hits are timed one by one
+by the clock, so their p99 has the machine's pauses in it. The bytes of a full cache are those that
+the process has really asked for (tracemalloc), beside what the cache says. Exit code 0: all is
+reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import (
+    QUICK_ROUNDS,
+    Line,
+    Measure,
+    Reach,
+    Samples,
+    Scale,
+    be_child,
+    in_child,
+    run_on_loop,
+)
+from cachetools import TLRUCache
+
+from understudy import Agent, Runtime, ServerError, ToolCall, UserMessage, tool
+from understudy.actors.caches.answers import AnswerQuestion, key_of
+from understudy.actors.caches.entries import Entries, Entry, size_of
+from understudy.actors.caches.meaning import Meaning
+from understudy.actors.caches.question import Wording
+from understudy.actors.rules.ngrams import cosine, ngram_vector, unpacked
+from understudy.actors.rules.wording import loose_content, strict_content
+from understudy.messages.caches import CacheSpec, Lookup, Store
+from understudy.messages.chat import AssistantMessage, Usage
+from understudy.messages.models import Complete, Completion
+from understudy.testing import FakeModel, call
+
+HITS = 20_000
+KEYS = 1_000_000
+ASKS = 1_000
+ENTRIES = 10_000
+MIB = 1024 * 1024
+PAIRS = Path(__file__).parents[1] / "tests" / "actors" / "rules" / "pairs.py"
+
+
+def _percentiles(times: list[int]) -> tuple[float, float]:
+    times.sort()
+    return times[len(times) // 2] / 1e3, times[len(times) * 99 // 100] / 1e3
+
+
+# -- a hit -----------------------------------------------------------------------------------------
+
+_REQUEST = Complete(model="m", messages=(UserMessage(content="What is the capital of France?"),))
+_ANSWER = Completion(
+    message=AssistantMessage(content="The capital of France is Paris. " * 8),
+    finish_reason="stop",
+    usage=Usage(input_tokens=12, output_tokens=60),
+    model="m",
+    provider="bench",
+)
+
+
+class _Served:
+    provider, account, durable = "bench", "account", False
+
+
+def _question() -> AnswerQuestion:
+    return AnswerQuestion(_REQUEST, lambda _: None, None, ttl=600.0, tenant="")  # type: ignore[arg-type,return-value]
+
+
+async def _hits(count: int, *, keyed: bool) -> tuple[float, float]:
+    async with Runtime() as rt:
+        ref = rt.crew.caches.ref_of("answers", CacheSpec())
+        key = key_of(_REQUEST, _Served(), "")
+        await ref.request(Store(key=key, value=_ANSWER, question=_question()))
+        times = []
+        for _ in range(count):
+            begin = time.perf_counter_ns()
+            wanted = key_of(_REQUEST, _Served(), "") if keyed else key
+            await ref.request(Lookup(key=wanted, question=_question()))
+            times.append(time.perf_counter_ns() - begin)
+    return _percentiles(times)
+
+
+def _in_ten_minutes(key: bytes, value: object, now: float) -> float:
+    del key, value
+    return now + 600.0
+
+
+def _bare(count: int) -> tuple[float, float]:
+    lock, kept = threading.Lock(), TLRUCache(1000, _in_ten_minutes)
+    kept[b"k"] = _ANSWER
+    times = []
+    for _ in range(count):
+        begin = time.perf_counter_ns()
+        with lock:
+            kept[b"k"]
+        times.append(time.perf_counter_ns() - begin)
+    return _percentiles(times)
+
+
+def measure_hits(scale: Scale) -> Samples:
+    """One lookup after the other, from inside the loop."""
+    found: dict[str, list[float]] = {}
+    count = scale.of(HITS)
+    for _ in range(scale.rounds):
+        for name, pair in (
+            ("bare", _bare(count)),
+            ("hit", run_on_loop(lambda: _hits(count, keyed=False))),  # type: ignore[arg-type]
+            ("keyed", run_on_loop(lambda: _hits(count, keyed=True))),  # type: ignore[arg-type]
+        ):
+            for label, value in zip(("p50", "p99"), pair, strict=True):  # type: ignore[arg-type]
+                found.setdefault(f"{name} {label}", []).append(value)
+    return found
+
+
+# -- a tool ----------------------------------------------------------------------------------------
+
+
+async def _slow(x: int) -> int:
+    """Take 10 ms."""
+    await asyncio.sleep(0.01)
+    return x
+
+
+def _think(messages: tuple[Any, ...]) -> str | list[ToolCall]:
+    return "done" if len(messages) > 1 else [call("slow", x=1)]
+
+
+def _run_with(made: Any, count: int) -> tuple[float, float]:  # Any: a tool
+    """Milliseconds of a run, and of the tool call in it."""
+
+    async def main() -> tuple[float, float]:
+        async with Runtime() as rt:
+            agent = Agent(FakeModel(_think), tools=[made])
+            await rt.arun(agent, "?")
+            runs = [await rt.arun(agent, "?") for _ in range(count)]
+            return (
+                sum(run.duration for run in runs) / count * 1e3,
+                sum(run.tool_calls[0].duration for run in runs) / count * 1e3,
+            )
+
+    return run_on_loop(main)  # type: ignore[arg-type,return-value]
+
+
+async def _instant(x: int) -> int:
+    """Take no time."""
+    return x
+
+
+def measure_tools(scale: Scale) -> Samples:
+    """A tool of 10 ms through `agent.run`: its part of the run, kept and not."""
+    found: dict[str, list[float]] = {}
+    count = scale.of(200)
+    for _ in range(scale.rounds):
+        for name, made in (
+            ("none", tool(name="slow")(_instant)),
+            ("called", tool(name="slow")(_slow)),
+            ("kept", tool(name="slow", cache="5m")(_slow)),
+        ):
+            run, one = _run_with(made, count)
+            found.setdefault(name, []).append(run)
+            found.setdefault(f"{name} call", []).append(one)
+    pairs = zip(found["kept call"], found["called call"], strict=True)
+    found["faster"] = [100 * (1 - kept / called) for kept, called in pairs]
+    return found
+
+
+# -- single flight ---------------------------------------------------------------------------------
+
+
+async def _together(*, fails: bool) -> float:
+    asked = 0
+
+    async def answer(messages: tuple[Any, ...]) -> str:
+        nonlocal asked
+        del messages
+        asked += 1
+        await asyncio.sleep(0.05)
+        if fails:
+            raise ServerError("down", status=500)
+        return "here"
+
+    async with Runtime() as rt:
+        agent = Agent(FakeModel(answer), cache="10m", retries=0)
+        runs = [rt.submit(agent, "?") for _ in range(ASKS)]
+        await asyncio.gather(*(run.reply for run in runs), return_exceptions=True)
+    return float(asked)
+
+
+def measure_flights(scale: Scale) -> Samples:
+    """Calls that 1,000 asks at once make."""
+    found: dict[str, list[float]] = {"well": [], "failing": []}
+    for _ in range(scale.rounds):
+        found["well"].append(run_on_loop(lambda: _together(fails=False)))
+        found["failing"].append(run_on_loop(lambda: _together(fails=True)))
+    return found
+
+
+# -- bounds ----------------------------------------------------------------------------------------
+
+
+def measure_bytes(scale: Scale) -> Samples:
+    """Distinct keys through 64 MiB: on the way, and at the end."""
+    entries = Entries(10**9, 64 * MIB, lambda: 0.0, lambda *_: None)
+    found: dict[str, list[float]] = {"said": [], "real": [], "flat": []}
+    count = max(scale.of(KEYS), 300_000)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(1, count + 1):
+        value = b"x" * 800 + b"%d" % number
+        kept = Entry(value=value, size=size_of(value), at=0.0, ends=600.0 + number)
+        entries.put(b"%032d" % number, kept)
+        if number in (count // 2, count * 3 // 4, count):
+            found["real"].append((tracemalloc.get_traced_memory()[0] - before) / MIB)
+            found["said"].append(entries.currsize / MIB)
+    tracemalloc.stop()
+    real = found["real"]
+    found["flat"].append(100 * (max(real) - min(real)) / max(real))
+    return found
+
+
+# -- meaning ---------------------------------------------------------------------------------------
+
+
+async def _no_vectors(texts: tuple[bytes, ...]) -> dict[bytes, bytes]:
+    del texts
+    return {}
+
+
+async def _semantic(count: int, semantic: Any) -> float:  # Any: Semantic
+    async def embed(texts: tuple[str, ...]) -> list[bytes]:
+        return [ngram_vector(text) for text in texts]
+
+    meaning = Meaning(CacheSpec(semantic=semantic), embed)
+    texts = [f"Explain what number {number} means for the tides" for number in range(ENTRIES)]
+    for number, text in enumerate(texts):
+        meaning.add(b"%d" % number, meaning.gate(Wording(b"p", text)), b"p")
+    begin = time.perf_counter()
+    for number in range(count):
+        text = f"Please explain what number {number} means for tides"
+        through = meaning.through(meaning.gate(Wording(b"p", text)))
+        others = [texts[int(key)] for key in through]
+        if meaning.same(text, others) is None and semantic == "embedding":
+            await meaning.near(text, others, _no_vectors, lambda _: None)
+    return (time.perf_counter() - begin) / count * 1e3
+
+
+def _rate(same: Callable[[str, str], bool], pairs: tuple[tuple[str, str], ...]) -> float:
+    return 100 * sum(same(a, b) for a, b in pairs) / len(pairs)
+
+
+def _strictly(a: str, b: str) -> bool:
+    return strict_content(a) == strict_content(b)
+
+
+def _nearly(a: str, b: str) -> bool:
+    if _strictly(a, b):
+        return True
+    score = cosine(unpacked(ngram_vector(a)), unpacked(ngram_vector(b)))
+    return loose_content(a) == loose_content(b) and score is not None and score >= 0.95
+
+
+def measure_meaning(scale: Scale) -> Samples:
+    """Lookups among 10,000 wordings, and how often each mode is right and wrong."""
+    spec = spec_from_file_location("pairs", PAIRS)
+    if spec is None or spec.loader is None:
+        raise RuntimeError(f"{PAIRS} is not there: run this from a checkout")
+    pairs = module_from_spec(spec)
+    spec.loader.exec_module(pairs)
+    found: dict[str, list[float]] = {"strict": [], "embedding": []}
+    count = scale.of(500)
+    for _ in range(scale.rounds):
+        found["strict"].append(run_on_loop(lambda: _semantic(count, "strict")))
+        found["embedding"].append(run_on_loop(lambda: _semantic(count, "embedding")))
+    for name, same in (("strict", _strictly), ("embedding", _nearly)):
+        found[f"{name} hits"] = [_rate(same, pairs.PARAPHRASES)]
+        found[f"{name} false"] = [_rate(same, pairs.ADVERSARIAL)]
+    return found
+
+
+_ABSOLUTE_15, _ABSOLUTE_100 = Reach(15, absolute=True), Reach(100, absolute=True)
+_NONE, _ONE = Reach(0, absolute=True), Reach(1, absolute=True)
+MEASURES = (
+    Measure(
+        name="hits",
+        run=measure_hits,
+        lines=(
+            Line(label="exact hit, p50", ours="hit p50", floor="bare p50", reach=_ABSOLUTE_15),
+            Line(label="exact hit, p99", ours="hit p99", floor="bare p99", reach=_ABSOLUTE_100),
+            Line(label="with its key, p50", ours="keyed p50", floor="bare p50"),
+        ),
+    ),
+    Measure(
+        name="tools",
+        run=measure_tools,
+        lines=(
+            Line(label="run with a tool of 10 ms", ours="called", floor="none", unit="ms"),
+            Line(label="run with it, kept", ours="kept", floor="none", unit="ms"),
+            Line(label="the call in it, kept", ours="kept call", floor="called call", unit="ms"),
+            Line(
+                label="the call in it, faster than called",
+                ours="faster",
+                unit="%",
+                reach=Reach(95, at_least=True, absolute=True),
+            ),
+        ),
+    ),
+    Measure(
+        name="flights",
+        run=measure_flights,
+        lines=(
+            Line(label="1,000 asks at once: calls", ours="well", unit="", reach=_ONE),
+            Line(label="the same, failing: calls", ours="failing", unit="", reach=_ONE),
+        ),
+    ),
+    Measure(
+        name="bytes",
+        run=measure_bytes,
+        lines=(
+            Line(
+                label="1,000,000 keys through 64 MiB",
+                ours="real",
+                unit="MiB",
+                reach=Reach(64 * 1.05, absolute=True),
+            ),
+            Line(label="what the cache says", ours="said", unit="MiB"),
+            Line(
+                label="difference on the way",
+                ours="flat",
+                unit="%",
+                reach=Reach(5, absolute=True),
+            ),
+        ),
+    ),
+    Measure(
+        name="meaning",
+        run=measure_meaning,
+        lines=(
+            Line(
+                label="strict lookup among 10,000",
+                ours="strict",
+                unit="ms",
+                reach=Reach(0.5, absolute=True),
+            ),
+            Line(
+                label="embedding lookup, 256 dimensions",
+                ours="embedding",
+                unit="ms",
+                reach=Reach(0.5, absolute=True),
+            ),
+            Line(label="strict: paraphrases found", ours="strict hits", unit="%"),
+            Line(label="strict: false hits", ours="strict false", unit="%", reach=_NONE),
+            Line(label="embedding: paraphrases found", ours="embedding hits", unit="%"),
+            Line(label="embedding: false hits", ours="embedding false", unit="%", reach=_NONE),
+        ),
+    ),
+)
+
+
+def main() -> bool:
+    """Print a line for each; True when all is reached."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=[measure.name for measure in MEASURES])
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--loop", default="asyncio", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    scale = Scale(rounds=QUICK_ROUNDS, divisor=5) if options.quick else Scale()
+    if options.child:
+        measure = next(each for each in MEASURES if each.name == options.child)
+        be_child(measure, scale, pinned=False, loop=options.loop)
+        return True
+    reached = True
+    for measure in MEASURES:
+        if options.only in (None, measure.name):
+            medians = in_child(
+                measure.name, scale, pinned=False, loop="asyncio", module="benchmarks.caches"
+            )
+            for line in measure.lines:
+                reached &= _show(line, medians)
+    return reached
+
+
+def _show(line: Line, medians: dict[str, float]) -> bool:
+    ours = medians[line.ours]
+    floor = None if line.floor is None else medians[line.floor]
+    ratio = None if floor is None else ours / floor
+    met = line.reach is None or line.reach.met(ratio, ours)
+    beside = "" if floor is None else f"{ratio:6.2f}x of {floor:.2f} {line.unit}"
+    verdict = "" if line.reach is None else f"{line.reach}: {'ok' if met else 'SHORT'}"
+    print(f"{line.label:36} {ours:9.2f} {line.unit:4} {beside:24} {verdict}")
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)
