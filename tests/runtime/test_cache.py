@@ -286,6 +286,7 @@ async def test_errors_are_shared_and_asked_for_once() -> None:
         assert asked == 1
         assert len({id(error) for error in errors}) == 20
         assert len({error.run_id for error in errors}) == 20
+        assert sum(error.attempts for error in errors) == 1, "the others have not asked"
         with pytest.raises(ServerError):
             await rt.arun(agent, "q")
         assert asked == 2

@@ -99,12 +99,9 @@ async def test_wordings_are_found_in_the_file_too(tmp_path: Any) -> None:
 
 async def test_embeddings_decide_behind_the_gate_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Near enough and through the gate; each text is embedded once, and only when compared."""
-    angle = {"a": [1.0, 0.0], "near": [0.96, 0.28], "far": [0.9, 0.436]}
 
     def vector(text: str) -> Sequence[float]:
-        if "nonsense" in text:
-            return angle["a"]
-        return angle["near" if text.startswith("Give") else "far" if "the a" in text else "a"]
+        return [0.9, 0.436] if "the plan" in text else [1.0, 0.0]
 
     model = Embedding(vector)
     async with Runtime() as rt:
@@ -122,6 +119,7 @@ async def test_embeddings_decide_behind_the_gate_alone(monkeypatch: pytest.Monke
         assert model.embedded == [("Give a plan", "Give me a plan")]
         assert (await rt.arun(agent, "Give plan")).cached is not None
         assert model.embedded[1:] == [("Give plan",)]
+        assert (await rt.arun(agent, "Give me the plan")).cached is None, "not near enough"
         assert_quiet(rt)
 
 
