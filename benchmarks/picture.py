@@ -1,20 +1,25 @@
-"""The picture of the README, drawn anew.
+"""The pictures of the documentation, drawn anew.
 
     python -m benchmarks.picture
 
 A digest of a folder of documents and of a path that does not exist, while it runs and when it has
-ended, as `docs/digest.svg`. It names no web font: a page that shows it loads nothing else.
+ended, as `docs/digest.svg`; what `understudy loadtest` and `doctor` print, as `docs/loadtest.svg`
+and `docs/doctor.svg`. They name no web font: a page that shows them loads nothing else.
 """
 
 import contextlib
 import os
 import re
+import shlex
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
 
 from benchmarks.corpus import make_corpus
 from rich.console import Console
+from rich.text import Text
 
 from understudy import Runtime, StepCompleted, Workflow
 from understudy.runtime.config.build import build_workflow
@@ -50,7 +55,29 @@ def draw(folder: str, picture: Path) -> None:
         if not half_way.wait(10):
             raise SystemExit(f"{folder}: too few documents, or too fast to be looked at")
         Report(workflow, result, None, interrupted=False).show(console)
-    svg = console.export_svg(title="understudy run")
+    save(console, "understudy run", picture)
+
+
+def capture(arguments: list[str], picture: Path, *, lines: int) -> None:
+    """Run a command and save the first lines of what it prints, with its colours."""
+    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(WIDTH), "TERM": "xterm"}
+    environment.pop("NO_COLOR", None)
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "understudy", *arguments],
+        stdout=subprocess.PIPE, cwd=ROOT, env=environment, check=True,
+    )  # fmt: skip
+    page = done.stdout.decode().splitlines()
+    shown = page[:lines] + (["..."] if len(page) > lines else [])
+    with Path(os.devnull).open("w") as nowhere:
+        console = Console(record=True, width=WIDTH, force_terminal=True, file=nowhere)
+        console.print(f"$ understudy {shlex.join(arguments)}\n", highlight=False)
+        console.print(Text.from_ansi("\n".join(shown)))
+    save(console, f"understudy {arguments[0]}", picture)
+
+
+def save(console: Console, title: str, picture: Path) -> None:
+    """What a console has recorded, as a picture without web fonts."""
+    svg = console.export_svg(title=title)
     svg = re.sub(r"\s*@font-face \{.*?\n    \}", "", svg, flags=re.DOTALL)
     svg = svg.replace("font-family: Fira Code, monospace", f"font-family: {FONTS}")
     picture.write_text(re.sub(r"\n\s*<!-- Generated with Rich .*? -->", "", svg))
@@ -60,3 +87,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as parent, contextlib.chdir(parent):
         make_corpus(Path("notes"), files=1000, size_bytes=20_000_000)
         draw("notes", ROOT / "docs" / "digest.svg")
+    load = ["loadtest", "--rate", "200", "--duration", "5", "--latency", "0.05", "--agents", "20"]
+    capture(load, ROOT / "docs" / "loadtest.svg", lines=40)
+    capture(["doctor", "demos/digest.toml"], ROOT / "docs" / "doctor.svg", lines=38)

@@ -21,7 +21,7 @@ from understudy.runtime.edge.bench.memory import Weight, weigh
 from understudy.runtime.edge.bench.speed import Row, measure
 from understudy.runtime.edge.cli import EXIT_FAILED
 from understudy.runtime.edge.cli.output import write
-from understudy.runtime.edge.cli.page import columns, render, seconds
+from understudy.runtime.edge.cli.page import columns, moving, render, seconds
 from understudy.runtime.edge.cli.signals import terminable
 
 SPEED_NOTE = (
@@ -79,7 +79,7 @@ def execute(*, memory: bool, as_json: bool) -> int:
 def _telling() -> Iterator[Callable[[str], None]]:
     """Says what is measured, on standard error: one line that changes on a terminal."""
     console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
+    if not moving(console):
         yield lambda what: console.print(f"measuring: {what}", markup=False)
         return
     with console.status("measuring") as status:

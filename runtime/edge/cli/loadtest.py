@@ -30,6 +30,7 @@ from understudy.runtime.config.schema import Config
 from understudy.runtime.edge.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED
 from understudy.runtime.edge.cli.load_page import as_json, asked, load_page
 from understudy.runtime.edge.cli.output import write
+from understudy.runtime.edge.cli.page import moving
 from understudy.runtime.edge.load.drive import Driver
 from understudy.runtime.edge.load.in_process import NAME, InProcessModel
 from understudy.runtime.edge.load.plan import Plan
@@ -146,7 +147,7 @@ class _Shown:
         self._live: Live | None = None
 
     def __enter__(self) -> None:
-        if self._console.is_terminal:
+        if moving(self._console):
             self._live = Live(
                 get_renderable=self._line,
                 console=self._console,

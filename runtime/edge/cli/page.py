@@ -37,6 +37,15 @@ def render(*parts: RenderableType) -> bytes:
     return "\n".join(lines).encode(sys.stdout.encoding or "utf-8", errors="backslashreplace")
 
 
+def moving(console: Console) -> bool:
+    """Whether what changes may be shown: on a terminal that can, and not where colours are forced.
+
+    Args:
+        console: of standard error.
+    """
+    return sys.stderr.isatty() and console.is_interactive
+
+
 def columns(*headings: str, left: int = 1, title: str = "") -> Table:
     """A table without rules: the first `left` columns to the left, numbers to the right."""
     table = Table(

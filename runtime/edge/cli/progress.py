@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from understudy.messages.events import StepCompleted, StepDispatched, StepFailed
+from understudy.runtime.edge.cli.page import moving
 from understudy.runtime.edge.cli.report import SHOWN, Failure
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Progress:
         ]
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if moving(self.console):
             self._live = Live(
                 get_renderable=self.table,
                 console=self.console,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from understudy.messages.caches import CacheSpec
 from understudy.runtime.config.problems import shown
 from understudy.runtime.config.schema import Config
 
-DURATIONS = frozenset({"timeout", "tool_timeout", "flush_interval", "ttl", "cache_ttl"})
+DURATIONS = frozenset({"timeout", "tool_timeout", "flush_interval", "ttl", "cache_ttl", "cache"})
 IN_PROCESS = frozenset({"local"})
 
 
@@ -67,6 +68,8 @@ class Facts:
 
 def written(name: str, value: object) -> str:
     """A value as TOML has it; seconds of a duration with their unit."""
+    if isinstance(value, CacheSpec):
+        value = value.ttl  # which is what a file says of an agent's
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float) and name in DURATIONS:

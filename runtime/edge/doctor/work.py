@@ -23,14 +23,18 @@ def caching(facts: Facts) -> Point:
     found, changes = [], []
     advice = "on, for 5m (tools) and 10m (recall), 1000 entries; 90 % faster where it hits"
     known = [path for path in CACHES if facts.knows(*path)]
+    caches = [("agents", name, "cache") for name in facts.config.agents]
+    own = [path for path in caches if facts.value(*path) is not None]
+    own_all = bool(own) and len(own) == len(caches)
     for path, cached in CACHES.items():
         if path not in known:
             found.append(f"this version has no key {'.'.join(path)}")
             continue
         found.append(facts.said(*path))
-        if not facts.value(*path):
+        if not facts.value(*path) and not (own_all and path[0] == "llm"):
             why = f"repeated work is done again: {cached}"
             changes.append(Change(key=".".join(path), value="true", why=why))
+    found += [facts.said(*path) for path in own]
     if not known:
         return unknown(found, advice, "in code")
     return judged(found, advice, changes)

@@ -196,3 +196,21 @@ def test_colours_are_for_terminals_that_want_them(cli: "Cli", arguments: list[st
     assert b"\x1b[" in forced.stdout
     unwanted = cli.run(*arguments, env={"NO_COLOR": "1", "FORCE_COLOR": "1", "TERM": "xterm"})
     assert b"\x1b[3" not in unwanted.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "{digest}", "--input", "A text. And more."],
+        ["loadtest", "--agents", "1", "--requests", "1"],
+    ],
+    ids=" ".join,
+)
+def test_forced_colours_make_no_terminal(cli: "Cli", arguments: list[str]) -> None:
+    """What moves is for terminals; a log gets plain lines, coloured or not."""
+    done = cli.run(
+        *(each.format(digest=cli.digest) for each in arguments),
+        env={"NO_COLOR": "", "FORCE_COLOR": "1", "TERM": "xterm"},
+    )
+    assert done.returncode == 0
+    assert b"\x1b[?25l" not in done.stderr, "no cursor is hidden where there is none"

@@ -227,8 +227,10 @@ BARE = msgspec.defstruct("Bare", [("other", int, 0)], frozen=True)
 
 def schema(**sections: object) -> Facts:
     """A configuration of a schema of its own, so that what it lacks is known."""
-    made = msgspec.defstruct("Made", [*((name, object) for name in sections), ("origins", dict)])
-    return Facts(cast("Config", made(*sections.values(), origins={})))
+    made = msgspec.defstruct(
+        "Made", [*((name, object) for name in sections), ("origins", dict), ("agents", dict)]
+    )
+    return Facts(cast("Config", made(*sections.values(), origins={}, agents={})))
 
 
 def test_a_cache_that_is_off_is_named_and_one_that_no_version_knows_is_not() -> None:
@@ -241,6 +243,14 @@ def test_a_cache_that_is_off_is_named_and_one_that_no_version_knows_is_not() -> 
     on = schema(tools=PART(CACHE(enabled=True)), llm=BARE(), memory=BARE())
     assert work.caching(on).verdict == "ok"
     assert work.caching(schema(tools=BARE(), llm=BARE(), memory=BARE())).verdict == "unknown"
+
+
+@pytest.mark.parametrize(("second", "advised"), [('cache = "1m"\n', False), ("", True)])
+def test_agents_with_caches_of_their_own_need_no_other(second: str, *, advised: bool) -> None:
+    """That of `[llm]` is advised as long as one of them has none."""
+    point = work.caching(facts(f'[agents.a]\ncache = "5m"\n[agents.b]\n{second}'))
+    assert 'agents.a.cache = "5m" (configuration line 2)' in point.found
+    assert ("llm.cache.enabled" in keys(point)) == advised
 
 
 def test_sessions_that_are_kept_for_ever() -> None:
