@@ -17,7 +17,7 @@ import msgspec
 
 from understudy.actors.streams.reader import Reader
 from understudy.messages.chunks import AnyChunk
-from understudy.messages.errors import DeadlineExceededError, to_wire
+from understudy.messages.errors import ConfigError, DeadlineExceededError, to_wire
 from understudy.runtime.reading import StreamReader
 
 T = TypeVar("T")
@@ -167,17 +167,23 @@ def sse_events(stream: StreamReader[Any]) -> ServerSentEvents:  # Any: the outpu
     comes back says in `Last-Event-ID` what `stream.subscribe(after=...)` wants to know. The headers
     are the web framework's to set: `content-type: text/event-stream`.
     """
-    return ServerSentEvents(stream)
+    return ServerSentEvents(_stream(stream))
 
 
 def collect_stream(stream: StreamReader[Any]) -> str:  # Any: the output's type
     """The whole text of a stream; blocks until it is complete. See `StreamReader.collect`."""
-    return stream.collect()
+    return _stream(stream).collect()
 
 
 def stream_to_queue(stream: StreamReader[Any]) -> queue.Queue[AnyChunk]:  # Any: as above
     """The chunks of a stream as a queue. See `StreamReader.to_queue`."""
-    return stream.to_queue()
+    return _stream(stream).to_queue()
+
+
+def _stream(given: Any) -> StreamReader[Any]:  # Any: what users pass; the output's type
+    if not isinstance(given, StreamReader):
+        raise ConfigError(f"{given!r} is no stream; pass what agent.stream(...) gives")
+    return given
 
 
 def event_of(chunk: AnyChunk) -> bytes:

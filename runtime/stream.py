@@ -20,6 +20,7 @@ from understudy.actors.streams.emitter import Streams, teller
 from understudy.actors.streams.reader import subscribe
 from understudy.messages.agents import Result
 from understudy.messages.errors import ConfigError
+from understudy.messages.kinds import COUNT
 from understudy.runtime.reading import StreamReader
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class Stream(StreamReader[T]):
         Raises:
             ConfigError: fewer than one reader.
         """
-        if n < 1:
-            msg = f"tee({n}): at least 1 reader is needed"
+        if not COUNT.fits(n):
+            msg = f"tee({n!r}): at least 1 reader is needed"
             raise ConfigError(msg)
         mine = self._reader
         others = [

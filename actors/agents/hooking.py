@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import threading
 from typing import Any
 
 from understudy.messages.chat import ToolCall
@@ -39,8 +41,8 @@ async def hooked(hooks: Hooks | None, name: str, *given: Any) -> Any:
         value = hook(*given)
         if inspect.isawaitable(value):
             value = await value
-    except Exception as error:
-        if name == "before_tool" and isinstance(error, ToolError):
+    except BaseException as error:
+        if not _is_its_own(error) or (name == "before_tool" and isinstance(error, ToolError)):
             raise
         msg = f"the hook {name} raised {type(error).__name__}: {error}"
         raise HookError(msg, hook=name) from error
@@ -49,3 +51,17 @@ async def hooked(hooks: Hooks | None, name: str, *given: Any) -> Any:
         msg = f"the hook {name} gave a {type(value).__name__}; it may give {may}"
         raise HookError(msg, hook=name)
     return value
+
+
+def _is_its_own(error: BaseException) -> bool:
+    """Whether the hook failed, and not somebody else who wants the run to end.
+
+    A cancel is somebody's when this task was asked to end; a KeyboardInterrupt when it is raised
+    where Ctrl-C arrives.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and not task.cancelling()
+    if isinstance(error, KeyboardInterrupt):
+        return threading.current_thread() is not threading.main_thread()
+    return True

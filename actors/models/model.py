@@ -33,6 +33,7 @@ from understudy.messages.errors import (
     BadRequestError,
     ModelError,
     OverloadedError,
+    ResponseError,
     UnderstudyError,
     to_wire,
 )
@@ -152,7 +153,10 @@ class ModelActor(Actor):
         request, deadline = call.request, call.deferred.envelope.deadline
         left = None if deadline is None else deadline - self._cell.system.now()
         if isinstance(request, Complete):
-            return await self._provider.complete(request, timeout=left)
+            answer: object = await self._provider.complete(request, timeout=left)
+            if not isinstance(answer, Completion):
+                raise self._misbehaved(f"gave a {type(answer).__name__}, no Completion", request)
+            return answer
         if isinstance(request, CompleteStream):
             return await stream_into(self._provider, request.request, request.sink, left)
         return await self._embedder(request.model).embed(request, timeout=left)
@@ -164,10 +168,17 @@ class ModelActor(Actor):
         msg = f"{provider.name} makes no embeddings; use openai, gemini or ollama for that"
         raise BadRequestError(msg, provider=provider.name, model=model)
 
+    def _misbehaved(self, how: str, request: Complete | Embed) -> ResponseError:
+        name = self._provider.name
+        return ResponseError(f"{name} {how}", provider=name, model=request.model)
+
     # -- its end -----------------------------------------------------------------------------------
 
     def _came_back(self, call: Call, outcome: Outcome) -> None:
         error = outcome.error
+        if isinstance(error, SystemExit | GeneratorExit):  # whoever asked shall not end of it
+            why = f"raised {type(error).__name__}: {error}"
+            error = self._misbehaved(why, call.asked).with_traceback(error.__traceback__)
         if error is None:
             answer = outcome.value
             if isinstance(answer, Completion) and call.attempts > 1:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -144,6 +144,11 @@ async def _pull(
                     await sink.room()
             elif isinstance(piece, Completion):
                 return piece if text is None else _with_text(piece, text.text)
+            elif not isinstance(cast("object", piece), TextPiece | ThoughtPiece):
+                what = f"a {type(piece).__name__} in a stream, no piece of text and no Completion"
+                raise ResponseError(
+                    f"{provider.name} gave {what}", provider=provider.name, model=request.model
+                )
             elif not sink.text_only and not sink.think(piece.text):
                 await sink.room()
     name = provider.name

@@ -25,6 +25,7 @@ from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import WINDOW, StreamBuffer
 from understudy.messages.chunks import AnyChunk, StreamEnd, StreamFailed, TextDelta
 from understudy.messages.errors import ConfigError, StreamError
+from understudy.messages.kinds import WHOLE
 
 Waiter = Reply[None] | asyncio.Future[None]
 _ALWAYS = (TextDelta, StreamFailed, StreamEnd)
@@ -221,8 +222,8 @@ def subscribe(
         ConfigError: there is no chunk number `after`.
     """
     with buffer.lock:
-        if after is not None and not -1 <= after < buffer.next:
-            msg = f"after={after}: this stream has the chunks 0 to {buffer.next - 1} so far"
+        if after is not None and not (WHOLE.fits(after) and -1 <= after < buffer.next):
+            msg = f"after={after!r}: this stream has the chunks 0 to {buffer.next - 1} so far"
             raise ConfigError(msg)
         position = buffer.base if after is None else after + 1
         reader = Reader(buffer, position, text_only=text_only)

@@ -182,8 +182,10 @@ class FakeModel:
 
     async def _say(self, messages: tuple[Message, ...]) -> Said:
         if self._function is not None:
-            said = self._function(messages)
-            return await said if inspect.isawaitable(said) else said
+            made = self._function(messages)
+            said = await made if inspect.isawaitable(made) else made
+            _check_said(said)
+            return said
         try:
             turn = self._turns.popleft()
         except IndexError:
@@ -226,6 +228,12 @@ class FakeModel:
             model=request.model,
             provider=self.name,
         )
+
+
+def _check_said(said: object) -> None:
+    if not isinstance(said, str | ToolCall | Iterable | AsyncIterable):
+        msg = f"FakeModel: its function gave a {type(said).__name__}, no text or calls"
+        raise ConfigError(msg)
 
 
 async def _pour_at_once(said: str | Iterable[str], text: Kept, sink: Sink) -> None:

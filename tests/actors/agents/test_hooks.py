@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import msgspec
@@ -151,6 +152,20 @@ def test_a_hook_that_raises_fails_the_run_by_name(runtime: Runtime, name: str) -
     assert caught.value.hook == name
     assert isinstance(caught.value.__cause__, KeyError)
     assert (caught.value.usage is None) == (name == "before_model")
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+@pytest.mark.parametrize("name", ["before_model", "after_tool"])
+def test_a_hook_ends_nobody_else(runtime: Runtime, name: str, kind: type[BaseException]) -> None:
+    """Also what would end a program or a task is its failure, and no more."""
+
+    def broken(*_: Any) -> None:
+        raise kind("oops")
+
+    hooks = Hooks(**{name: broken})
+    agent = Agent(FakeModel([call("double", n=2), "4"]), tools=[double], hooks=hooks)
+    with pytest.raises(HookError, match=f"hook {name} raised {kind.__name__}: oops"):
+        runtime.run(agent, "q")
 
 
 def test_a_hook_that_gives_something_else_is_named(runtime: Runtime) -> None:
