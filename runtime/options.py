@@ -13,6 +13,7 @@ from understudy.messages.agents import Resume
 from understudy.messages.budgets import Account, Budget
 from understudy.messages.chat import Message
 from understudy.messages.errors import ConfigError
+from understudy.messages.kinds import SECONDS
 
 
 def check(given: object, kind: type | UnionType, problem: str) -> None:
@@ -45,6 +46,17 @@ def prompts_of(prompts: Iterable[str]) -> list[str]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ConfigError(f"prompts={given!r}: a list of texts is needed")
     return list(given)
+
+
+def check_call(
+    prompt: str, timeout: float | None, resume: Resume | None, history: tuple[Message, ...]
+) -> None:
+    """Raise ConfigError for a call of an agent that cannot be."""
+    check(prompt, str, f"an agent takes a text, not a {type(prompt).__name__}")
+    if resume is not None:
+        check_resume(resume, prompt, history)
+    if timeout is not None and not SECONDS.fits(timeout):
+        raise ConfigError(f"timeout={timeout!r}: {SECONDS.needed}")
 
 
 def check_resume(resume: Resume, prompt: str, history: tuple[Message, ...]) -> None:

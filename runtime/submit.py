@@ -28,17 +28,9 @@ from understudy.messages.errors import (
     to_wire,
 )
 from understudy.messages.events import RunFinished, RunStarted
-from understudy.messages.kinds import SECONDS
 from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
-from understudy.runtime.options import (
-    account_of,
-    check,
-    check_resume,
-    is_turn,
-    messages_of,
-    with_changes,
-)
+from understudy.runtime.options import account_of, check_call, is_turn, messages_of, with_changes
 from understudy.runtime.runs import Run
 from understudy.runtime.scoping import Scoping
 from understudy.runtime.serving.logs import log_run
@@ -289,11 +281,7 @@ class Submitter(Scoping, ABC):
         resume: Resume | None = None,
         sink: StreamBuffer | None = None,
     ) -> Run[Result[Any]]:  # Any: the output's type
-        check(prompt, str, f"an agent takes a text, not a {type(prompt).__name__}")
-        if resume is not None:
-            check_resume(resume, prompt, history)
-        if timeout is not None and not SECONDS.fits(timeout):
-            raise ConfigError(f"timeout={timeout!r}: {SECONDS.needed}")
+        check_call(prompt, timeout, resume, history)
         crew, name = self.crew, spec.name or "agent"
         account = None if budget is None else account_of(budget)
         origin = crew.origin(account=account)
