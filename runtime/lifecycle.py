@@ -216,7 +216,7 @@ class Lifecycle(Submitter):
 
     def _own_loop(self, started: ThreadFuture[None]) -> None:
         try:
-            loop = _new_loop()
+            loop = new_loop()
             asyncio.set_event_loop(loop)
         except BaseException as error:  # noqa: BLE001 - it is the answer to the one who starts
             started.set_exception(error)
@@ -316,7 +316,7 @@ async def _see_through(shutdown: Shutdown) -> None:
         raise cancelled
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
     """A loop for a thread of ours: uvloop's where it is installed, never as a global policy."""
     try:
         import uvloop

@@ -48,9 +48,10 @@ def load_page(plan: Plan, report: LoadReport) -> bytes:
     if report.latency.most:
         parts += [_times(report), "", _histogram(report.histogram), ""]
     if report.errors:
-        table = columns("errors", "", title="")
+        table = columns("errors", "", "the first of them said")
+        table.columns[2].justify, table.columns[2].no_wrap = "left", False
         for kind, count in report.errors.items():
-            table.add_row(kind, f"{count:,}")
+            table.add_row(kind, f"{count:,}", report.said[kind])
         parts += [table, ""]
     parts.append(Text(_note(report), style="dim"))
     return render(*parts)

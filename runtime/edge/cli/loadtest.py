@@ -35,6 +35,7 @@ from understudy.runtime.edge.load.drive import Driver
 from understudy.runtime.edge.load.in_process import NAME, InProcessModel
 from understudy.runtime.edge.load.plan import Plan
 from understudy.runtime.edge.load.tally import LoadReport
+from understudy.runtime.lifecycle import new_loop
 from understudy.runtime.runtime import Runtime
 
 BAR = 40
@@ -62,7 +63,9 @@ def execute(order: Order) -> int:
         ConfigError: the file, the model or the key is wrong.
     """
     logging.getLogger("understudy").addHandler(logging.NullHandler())
-    report, code = asyncio.run(_test(order, load_config(order.config or "", os.environ)))
+    config = load_config(order.config or "", os.environ)
+    with asyncio.Runner(loop_factory=new_loop) as runner:  # the loop that a Runtime would have
+        report, code = runner.run(_test(order, config))
     wrong = write(as_json(report) if order.as_json else load_page(order.plan, report))
     if wrong:
         sys.stderr.write(f"understudy: {wrong}\n")

@@ -65,6 +65,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
         latency: of what was answered, and of what was not answered in time.
         service: the same from when it was sent: what the open loop's waiting is not in.
         errors: how often each kind failed, the most frequent first.
+        said: what the first of each kind said.
     """
 
     loop: Loop
@@ -82,6 +83,7 @@ class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
     service: Times
     histogram: tuple[Part, ...]
     errors: dict[str, int]
+    said: dict[str, str]
     usage: Usage
 
 
@@ -91,6 +93,7 @@ class Tally:
     def __init__(self) -> None:
         self.answered = self.failed = self.unanswered = 0
         self.errors: dict[str, int] = {}
+        self.said: dict[str, str] = {}
         self.latency, self.service = Histogram(), Histogram()
         self.usage = Usage()
         self.begin = self.end = 0.0
@@ -108,6 +111,7 @@ class Tally:
         self.failed += 1
         kind = kind_of(error)
         self.errors[kind] = self.errors.get(kind, 0) + 1
+        self.said.setdefault(kind, error.message)
         self.end = now
 
     def no_answer(self, due: float, now: float) -> None:
@@ -145,6 +149,7 @@ class Tally:
                 for above, up_to, count in self.latency.buckets(PARTS)
             ),
             errors=dict(errors),
+            said={kind: self.said[kind] for kind, _ in errors},
             usage=self.usage,
         )
 

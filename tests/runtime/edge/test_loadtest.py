@@ -82,7 +82,9 @@ def test_an_answer_that_does_not_come_is_a_failure(cli: "Cli") -> None:
             "--model", "openai-compatible:any", "--base-url", server.base_url,
         )  # fmt: skip
     assert done.returncode == 1
-    assert b"DeadlineExceededError" in done.stdout
+    line = next(x for x in done.stdout.decode().splitlines() if "DeadlineExceededError" in x)
+    assert line.split()[1] == "1", line
+    assert len(line.split()) > 3, "what it said stands beside it"
     assert b"latency" not in done.stdout, "nothing was answered"
 
 

@@ -145,13 +145,14 @@ def test_failures_are_counted_by_their_kind_and_are_no_latency() -> None:
         nonlocal asked
         asked += 1
         if asked % 4 == 0:
-            raise RateLimitError("no", status=429)
+            raise RateLimitError(f"no {asked}", status=429)
         await asyncio.sleep(0.1)
         return ONE
 
     report, _ = drive(Plan(agents=1, requests=8), ask)
     assert (report.answered, report.failed) == (6, 2)
     assert report.errors == {"RateLimitError 429": 2}
+    assert report.said == {"RateLimitError 429": "no 4"}
     assert report.latency.least == pytest.approx(0.1, abs=0.001)
 
 
