@@ -127,7 +127,7 @@ class MemoryActor(Actor):
             waiting.append((self.defer(), message))
             return None
         talk = self._shelf.find(key, self._wall())
-        if talk is None and self._durable and not isinstance(message, Clear):
+        if talk is None and self._durable:
             read, epoch = self._load(key), self._shelf.epoch(message.tenant)
             self._loading[key] = [(self.defer(), message)]
             self._beside(_awaited(read), lambda outcome: Loaded(key, epoch, outcome))

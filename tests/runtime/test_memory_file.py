@@ -18,6 +18,7 @@ from understudy import (
     SystemMessage,
     UserMessage,
 )
+from understudy.messages.memories import Erase, History
 from understudy.testing import FakeModel, ManualClock
 
 pytestmark = pytest.mark.anyio
@@ -221,3 +222,32 @@ def test_one_file_has_one_setting(runtime: Runtime, tmp_path: Path) -> None:
     Memory(path=path).append("s", said("x"), runtime=runtime)
     with pytest.raises(ConfigError, match="open here with other settings"):
         Memory(path=path, ttl="1h").history("s", runtime=runtime)
+
+
+def test_a_session_that_was_over_before_is_not_read(tmp_path: Path) -> None:
+    """Nobody has swept: its time was over while no runtime had the file. A new one begins."""
+    path, clock = tmp_path / "chat.db", ManualClock()
+    with Runtime(clock=clock) as rt:
+        Memory(path=path, ttl=100.0).append("s", said("old"), runtime=rt)
+    with Runtime(clock=ManualClock(wall=clock.wall() + 101.0)) as rt:
+        memory = Memory(path=path, ttl=100.0)
+        assert memory.history("s", runtime=rt) == ()
+        memory.append("s", said("new"), runtime=rt)
+    with Runtime(clock=ManualClock(wall=clock.wall() + 102.0)) as rt:
+        assert texts(Memory(path=path, ttl=100.0).history("s", runtime=rt)) == ["new", "re new"]
+
+
+async def test_what_is_being_read_when_its_tenant_is_erased_is_gone(tmp_path: Path) -> None:
+    """The one who has asked for it gets nothing either; what comes after is kept."""
+    path = tmp_path / "chat.db"
+    async with Runtime() as rt:
+        await Memory(path=path).aappend("s", said("x"), tenant="acme", runtime=rt)
+    async with Runtime() as rt:
+        memory = Memory(path=path)
+        ref = rt.crew.memories.find(memory).ref
+        asked = ref.request(History(tenant="acme", session="s"))
+        erased = ref.request(Erase(tenant="acme"))
+        assert (await asked).messages == ()
+        assert (await erased).sessions == 1
+        await memory.aappend("s", said("y"), tenant="acme", runtime=rt)
+        assert len(await memory.ahistory("s", tenant="acme", runtime=rt)) == 2

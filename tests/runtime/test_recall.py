@@ -1,5 +1,6 @@
 """Documents of a memory: passages by words and by meaning, in runs; erasing them."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,24 @@ def test_erasing_takes_cached_answers_along(runtime: Runtime) -> None:
     cached = [agent.run("q", tenant=t, runtime=runtime).cached for t in ("acme", "other")]
     assert cached[0] is None
     assert cached[1] is not None
+
+
+async def test_documents_of_a_tenant_that_is_erased_meanwhile_are_not_written() -> None:
+    """They were with the embedder when it happened; whoever has given them is told."""
+    began, go = asyncio.Event(), asyncio.Event()
+
+    class Slow(Vectors):
+        async def embed(self, texts: Sequence[str]) -> Sequence[Any]:
+            began.set()
+            await go.wait()
+            return await super().embed(texts)
+
+    async with Runtime() as rt:
+        memory = Memory(embedder=Slow())
+        work = asyncio.ensure_future(memory.aingest({"d": "cats"}, tenant="acme", runtime=rt))
+        await began.wait()
+        await memory.aerase("acme", runtime=rt)
+        go.set()
+        with pytest.raises(UnderstudyError, match="tenant 'acme' was erased"):
+            await work
+        assert await memory.arecall("cats", tenant="acme", runtime=rt) == ()

@@ -128,6 +128,35 @@ def test_what_a_run_begins_is_no_turn(runtime: Runtime) -> None:
     assert len(runtime.memory.history("s", runtime=runtime)) == 4
 
 
+def test_a_scope_in_a_tool_names_no_session_by_itself(runtime: Runtime) -> None:
+    """Another tenant is another tenant; the session is inherited there and not named."""
+    helper = Agent(FakeModel.echo())
+
+    @tool
+    async def look() -> str:
+        """Look."""
+        with runtime.scope(tenant="other"):
+            return (await helper.arun("x")).output
+
+    agent = Agent(FakeModel([[call("look")], "done"]), tools=[look])
+    agent.run("x", session="s", tenant="t", runtime=runtime)
+    assert runtime.memory.history("s", tenant="other", runtime=runtime) == ()
+    assert len(runtime.memory.history("s", tenant="t", runtime=runtime)) == 4
+
+
+def test_an_actor_of_a_session_serves_nobody_else(runtime: Runtime, gate: Any) -> None:
+    """Also after a turn that was cancelled while it waited for it."""
+    agent = Agent(FakeModel(gate))
+    busy = agent.submit("1", session="s", runtime=runtime)
+    waiting = agent.submit("2", session="s", runtime=runtime)
+    gate.until(waiting=1)
+    waiting.cancel()
+    others = [agent.submit("x", runtime=runtime) for _ in range(3)]
+    gate.until(waiting=4)
+    gate.open(count=4)
+    assert [run.get(timeout=10).output for run in (busy, *others)] == ["open"] * 4
+
+
 def test_a_turn_with_calls_is_kept_whole(runtime: Runtime) -> None:
     """And goes before the next prompt as it was said."""
 
