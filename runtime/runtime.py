@@ -109,6 +109,7 @@ class Runtime(Serving, Casting):
             "limits": limits,
             "prices": prices,
             "cache": None if cache is None else as_cache(cache),
+            "memory": memory,
         }
         self.given = {name: value for name, value in arguments.items() if value is not None}
         sizes = self.config.runtime

@@ -14,7 +14,7 @@ import msgspec
 from understudy.actors.agents.hooking import hooked
 from understudy.actors.agents.ports import Answers, Company, ServedModel, Sink
 from understudy.actors.agents.progress import Progress
-from understudy.actors.agents.remembering import with_passages
+from understudy.actors.agents.remembering import fitting, with_passages
 from understudy.actors.agents.spending import (
     begin_call,
     charge,
@@ -81,11 +81,10 @@ class Asking:
             check_priced(run, served)
         defaults = models.defaults
         messages = _with_system(spec, messages)
-        given = run.recollection
-        if given is not None and given.passages:
-            messages = with_passages(messages, given.passages)
         self._window: Window | None = None
-        if spec.history_limit is not None or spec.context_window is not None or given is not None:
+        if run.recollection is not None or (
+            spec.history_limit is not None or spec.context_window is not None
+        ):
             messages = self._cut(company, messages, tools)
         self.request = Complete(
             model=served.model,
@@ -142,28 +141,31 @@ class Asking:
     def _cut(
         self, company: Company, messages: tuple[Message, ...], tools: tuple[ToolDeclaration, ...]
     ) -> tuple[Message, ...]:
-        """The conversation as the agent's bounds allow it."""
-        from understudy.actors.agents.window import Window
-
+        """The conversation as the agent's bounds allow it, with the passages of its memory."""
         run, spec, given = self._run, self._run.message.spec, self._run.recollection
         limit = spec.history_limit
         if limit is None and given is not None:
             limit = run.message.memory.rag.history_limit
-        if limit is None and spec.context_window is None:
-            return messages
-        window = self._window = Window(
-            spec,
-            company.tokenizer,
-            tools,
-            limit=limit,
-            missing=0 if given is None else given.missing,
-        )
         resume = run.message.resume
         if resume is not None:
             self._own = len(resume.pending.messages) - resume.pending.before
-        kept = window.begin(messages, self._own + len(run.added), len(run.before) - self._own)
-        run.trimmed = window.trimmed
-        return kept
+        own = self._own + len(run.added)
+        window = None
+        if limit is not None or spec.context_window is not None:
+            from understudy.actors.agents.window import Window
+
+            missing = 0 if given is None else given.missing
+            window = Window(spec, company.tokenizer, tools, limit=limit, missing=missing)
+        if given is not None and given.passages:
+            room = None if window is None else window.room(messages, own)
+            if room is not None:
+                given.passages = fitting(given.passages, room, company.tokenizer)
+            messages = with_passages(messages, given.passages)
+        if window is not None:
+            self._window = window
+            messages = window.begin(messages, own, len(run.before) - self._own)
+            run.trimmed = window.trimmed
+        return messages
 
     async def _first_that_can(self, request: Complete, sink: Sink | None) -> Completion:
         run, answers = self._run, self._answers

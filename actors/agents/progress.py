@@ -167,7 +167,7 @@ class Progress:
             cost=self.cost,
             pending=pending,
             cached=self.cached,
-            session=origin.session,
+            session="" if message.memory is None else message.memory.session or "",
             passages=() if given is None else given.passages,
             trimmed=self.trimmed,
         )

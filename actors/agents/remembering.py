@@ -102,7 +102,7 @@ async def recollect(run: Progress, tokenizer: Tokenizer) -> None:
         bond.shelf.failed(error)
         logger.warning("a run goes on without passages: %s", error)
         return
-    given.passages = _fitting(found.passages, rag.max_tokens, tokenizer)
+    given.passages = fitting(found.passages, rag.max_tokens, tokenizer)
 
 
 async def keep(run: Progress, result: Result[Any]) -> None:  # Any: the output's type
@@ -140,10 +140,9 @@ def with_passages(
     messages: tuple[Message, ...], passages: tuple[Passage, ...]
 ) -> tuple[Message, ...]:
     """The passages behind the instructions, or in their place."""
-    blocks = [
-        f"[{number}] {each.document}{f' > {each.heading}' if each.heading else ''}\n{each.text}"
-        for number, each in enumerate(passages, start=1)
-    ]
+    if not passages:
+        return messages
+    blocks = [_block(number, each) for number, each in enumerate(passages, start=1)]
     told = "\n\n".join((_ABOUT, *blocks))
     first = messages[0] if messages else None
     if isinstance(first, SystemMessage):
@@ -172,13 +171,19 @@ def _last_question(messages: tuple[Message, ...]) -> str:
     return ""
 
 
-def _fitting(
+def _block(number: int, passage: Passage) -> str:
+    heading = f" > {passage.heading}" if passage.heading else ""
+    return f"[{number}] {passage.document}{heading}\n{passage.text}"
+
+
+def fitting(
     passages: tuple[Passage, ...], max_tokens: int, tokenizer: Tokenizer
 ) -> tuple[Passage, ...]:
     """The best that there is place for; what does not fit makes place for others."""
-    kept = []
+    kept: list[Passage] = []
+    max_tokens -= tokenizer.count(_ABOUT) + 4  # what stands around them
     for passage in passages:
-        size = tokenizer.count(f"{passage.document}{passage.heading}{passage.text}")
+        size = tokenizer.count(_block(len(kept) + 1, passage)) + 1
         if size <= max_tokens:
             kept.append(passage)
             max_tokens -= size

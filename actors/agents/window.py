@@ -13,7 +13,7 @@ import msgspec
 from understudy.actors.agents.tokenizers import Tokenizer
 from understudy.actors.rules.trimming import trim
 from understudy.messages.agents import AgentSpec
-from understudy.messages.chat import AssistantMessage, Image, Message, text_of
+from understudy.messages.chat import AssistantMessage, Image, Message, SystemMessage, text_of
 from understudy.messages.errors import ContextWindowError
 from understudy.messages.memories import Trimmed
 from understudy.messages.models import ToolDeclaration
@@ -79,6 +79,14 @@ class Window:
             tokenizer=None if tokens is None else self._tokenizer.name,
         )
         return kept
+
+    def room(self, messages: tuple[Message, ...], own: int) -> int | None:
+        """Tokens that are left beside what has to be sent; None where there is no window."""
+        if self._window is None:
+            return None
+        head = [each for each in messages[:1] if isinstance(each, SystemMessage)]
+        needed = (*head, *messages[len(messages) - own :])
+        return self._window - self._tools - sum(map(self.weigh, needed))
 
     def fit(self, messages: tuple[Message, ...], own: int) -> tuple[Message, ...]:
         """As many messages as there is place for; the last `own` are never cut."""

@@ -60,6 +60,8 @@ def _overruled(key: str, runtime: Runtime) -> bool:
         return "cache" in given
     if section == "llm" and name.startswith("cache"):
         return "cache" in given
+    if section == "memory":
+        return "memory" in given
     if section in ("limits", "prices"):
         patterns: dict[str, Any] = given.get(section, {})  # Any: Limit or Price
         return any(name.startswith(f"{pattern}.") for pattern in patterns)

@@ -101,12 +101,31 @@ def test_an_agent_is_shown_what_fits_its_prompt(runtime: Runtime) -> None:
 def test_passages_are_bounded_by_tokens(runtime: Runtime) -> None:
     """max_tokens of `rag`; 0 is none."""
     fake = FakeModel.echo()
-    for max_tokens, most in ((0, 0), (60, 60), (2000, 500)):
+    for max_tokens, most in ((0, 0), (110, 110), (2000, 500)):
         memory = Memory(rag=RagOptions(max_tokens=max_tokens))
         memory.ingest([f"cats {n} " + "word " * 30 for n in range(10)], runtime=runtime)
         passages = Agent(fake, memory=memory).run("cats", runtime=runtime).passages
         size = sum(len(p.text) for p in passages) / 4
         assert most / 3 <= size <= most
+
+
+def test_passages_make_place_for_the_prompt(runtime: Runtime) -> None:
+    """In a window they come before history, and after what has to be sent."""
+    memory = Memory()
+    memory.ingest([f"cats {n} " + "word " * 100 for n in range(5)], runtime=runtime)
+    fake = FakeModel(lambda _: "answer " * 40)
+    agent = Agent(fake, instructions="sys", memory=memory, context_window=500)
+    for n in range(5):
+        result = agent.run(f"{n}: cats?", session="s", runtime=runtime)
+        trimmed = result.trimmed
+        assert trimmed is not None
+        assert trimmed.tokens is not None
+        assert trimmed.tokens <= 500
+        assert (trimmed.dropped > 0) == (n > 0)
+    assert len(result.passages) == 3
+    long = agent.run("cats " * 340, session="s", runtime=runtime)
+    assert long.passages == ()
+    assert str(fake.requests[-1].messages[0].content) == "sys"
 
 
 class Vectors:

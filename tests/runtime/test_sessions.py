@@ -112,18 +112,49 @@ def test_a_run_cannot_take_the_session_that_it_holds(runtime: Runtime) -> None:
     assert error.cycle
 
 
+async def test_sessions_that_wait_for_each_other_are_told() -> None:
+    """Each holds one and wants the other's: the one who closes the circle hears of it."""
+    arrived = {"a": asyncio.Event(), "b": asyncio.Event()}
+    told = []
+
+    def crossing(mine: str, other: str) -> Agent:
+        @tool
+        async def cross() -> str:
+            """Cross."""
+            arrived[mine].set()
+            await arrived[other].wait()
+            try:
+                return (await Agent(FakeModel.echo()).arun("in", session=other)).output
+            except DeadlockError as error:
+                told.append(error)
+                return "no"
+
+        return Agent(FakeModel([[call("cross")], "done"]), tools=[cross])
+
+    async with Runtime() as rt:
+        runs = [crossing(*each).arun("x", session=each[0], runtime=rt) for each in ("ab", "ba")]
+        results = await asyncio.wait_for(asyncio.gather(*runs), timeout=20)
+    assert [result.output for result in results] == ["done", "done"]
+    assert len(told) == 1
+
+
 def test_what_a_run_begins_is_no_turn(runtime: Runtime) -> None:
     """Agents used as tools, steps and their functions inherit the session, but not its history."""
     fake = FakeModel.echo()
     helper = Agent(fake, name="helper")
 
-    async def inside(text: str) -> str:
-        return (await helper.arun(f"in {text}")).output
-
     outer = Agent(FakeModel([[call("helper", prompt="p")], "done"]), tools=[helper.as_tool()])
     outer.run("x", session="s", runtime=runtime)
-    flow = Workflow.sequential("w", step("one", helper), step("two", inside))
+    sessions = []
+
+    async def again(text: str) -> str:
+        result = await helper.arun(f"in {text}")
+        sessions.append(result.session)
+        return result.output
+
+    flow = Workflow.sequential("w", step("one", helper), step("two", again))
     runtime.run(flow, "y", session="s")
+    assert sessions == [""]
     assert [len(each.messages) for each in fake.requests] == [1, 1, 1]
     assert len(runtime.memory.history("s", runtime=runtime)) == 4
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from understudy import Agent, ConfigError, Runtime, UserMessage
+from understudy import Agent, ConfigError, Memory, Runtime, UserMessage
+from understudy.runtime.config.load import load_config
 from understudy.testing import FakeModel, ManualClock
 
 SEED = '[memory]\nprovider = "memory"\nconnection = "inmemory"\n'
@@ -67,7 +68,7 @@ def test_how_many_messages_are_sent(tmp_path: Path) -> None:
         assert len(fake.requests[-1].messages) == 5
 
 
-@pytest.mark.parametrize(("max_tokens", "count"), [(0, 0), (25, 1), (2000, 5)])
+@pytest.mark.parametrize(("max_tokens", "count"), [(0, 0), (65, 1), (2000, 5)])
 def test_how_much_is_shown(tmp_path: Path, max_tokens: int, count: int) -> None:
     """max_tokens of the passages."""
     with started(tmp_path, f"{SEED}[memory.rag]\nmax_tokens = {max_tokens}\n") as rt:
@@ -103,6 +104,15 @@ def test_mistakes_have_a_line(tmp_path: Path, text: str, told: str) -> None:
     """As everywhere in the file."""
     with pytest.raises(ConfigError, match=told):
         started(tmp_path, text)
+
+
+def test_a_memory_does_not_change_live() -> None:
+    """Sessions are in it: a restart does; and what code has given stays."""
+    changed = load_config(SEED + 'ttl = "1h"', {})
+    with Runtime() as rt:
+        assert "memory.ttl" in rt.reload(changed).restart
+    with Runtime(memory=Memory()) as rt:
+        assert "memory.ttl" in rt.reload(changed).overruled
 
 
 def test_an_agent_of_the_file(tmp_path: Path) -> None:
