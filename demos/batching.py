@@ -35,7 +35,7 @@ def claims(switches: Switches) -> Iterator[Claim]:
         mapped = seconds(lambda: agent.map(prompts))
         before, batch = len(fake.requests), []
         together = seconds(lambda: batch.extend(agent.batch(prompts, size=20)))
-        requests = len(fake.requests) - before if not switches.model else "few"
+        requests = len(fake.requests) - before if not switches.model else "fewer"
     alone = sum(result.usage.input_tokens for result in one_by_one)
     shared = sum(result.usage.input_tokens for result in batch)
     yield Claim(

@@ -97,6 +97,9 @@ def main(
     if given.model and not asks_model:
         print(f"{heading}: no model is asked here, so --model changes nothing", file=sys.stderr)
     found = list(claims(Switches(model=given.model, quick=given.quick)))
+    if given.model and asks_model:
+        note = f"; {given.model} was asked instead of a fake"
+        found = [msgspec.structs.replace(each, how=each.how + note) for each in found]
     if given.json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return

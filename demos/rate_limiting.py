@@ -60,7 +60,9 @@ def claims(switches: Switches) -> Iterator[Claim]:
     )
     yield Claim(
         claimed="WithMaxConcurrent(5): at most 5 concurrent requests",
-        measured=f"at most {slow.peak or 5} of {runs} at a time; the others waited their turn",
+        measured=f"at most {slow.peak} of {runs} at a time; the others waited their turn"
+        if not switches.model
+        else "only a model that is played here can count them",
         verdict=judged(slow.peak <= 5) if not switches.model else "not judged",
         how="counted inside the model, over all runs of agents with this name",
     )

@@ -73,6 +73,19 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 """Every heading of the guide, and the demo that tries it."""
+SUMMARY = {
+    "Stream when possible: 70 % memory reduction": ("Streaming vs Buffering",),
+    "Parallelize independent work: N times faster": ("Parallel Workflows", "Step Dependencies"),
+    "Cache aggressively: 90 % and more for cache hits": (
+        "Enable Tool Caching",
+        "LLM Response Caching",
+    ),
+    "Choose right models: 10 times cost and performance": ("Model Selection",),
+    "Set limits: prevent resource exhaustion": ("Rate Limiting", "Limiting Context Size"),
+    "Profile regularly: identify bottlenecks early": ("Memory Profiling",),
+    "Benchmark changes: verify optimizations work": ("Basic Benchmarking", "Load Testing"),
+}
+"""The guide's seven principles, and the headings that say whether they hold."""
 INTRODUCTION = """# What the guide claims, and what is measured here
 
 `understudy` gives what a performance guide for agents in Go (AgenticGoKit vNext) describes. Each of
@@ -115,6 +128,15 @@ def rows(heading: str, demo: str, found: list[Claim]) -> list[str]:
     return lines
 
 
+def principles(found: dict[str, list[Claim]]) -> list[str]:
+    """The guide's own summary, and the verdicts under the headings that it sums up."""
+    lines = ["| principle | found under | verdicts |", "|---|---|---|"]
+    for principle, where in SUMMARY.items():
+        shown = ", ".join(f"**{claim.verdict}**" for each in where for claim in found[each])
+        lines.append(f"| {principle} | {', '.join(where)} | {shown or 'not yet demonstrated'} |")
+    return lines
+
+
 def machine() -> str:
     """What this was measured on, without saying which machine it was."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
@@ -133,15 +155,18 @@ def main() -> None:
         *(["--model", given.model] * bool(given.model)),
     ]
     body: list[str] = []
+    all_found: dict[str, list[Claim]] = {}
     verdicts: Counter[str] = Counter()
     for section, headings in SECTIONS.items():
         table = ["| heading | claimed | measured here | verdict | how |", "|---|---|---|---|---|"]
         for heading, demo in headings.items():
             print(f"{heading} ...", file=sys.stderr, flush=True)
             found = run(demo, options) if (HERE / f"{demo}.py").exists() else []
+            all_found[heading] = found
             verdicts.update(claim.verdict for claim in found)
             table += rows(heading, demo, found)
         body += [f"## {section}", "", *table, ""]
+    body += ["## Summary", "", *principles(all_found), ""]
     summary = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.most_common())
     page = INTRODUCTION.format(machine=machine(), summary=f"In all: {summary}.")
     page += "\n" + "\n".join(body)

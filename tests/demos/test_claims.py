@@ -92,6 +92,15 @@ def test_another_model_takes_the_place_of_the_fake() -> None:
     done = run("concurrent_agents", "--quick", "--model", "local:extractive")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Concurrent Agents\n  claimed ")
+    assert "local:extractive was asked instead of a fake" in done.stdout
+
+
+def test_a_demo_that_asks_no_model_says_so() -> None:
+    """A switch that does nothing is no secret."""
+    done = run("lazy_tools", "--quick", "--model", "local:extractive")
+    assert done.returncode == 0, done.stderr
+    assert "--model changes nothing" in done.stderr
+    assert "was asked" not in done.stdout
 
 
 def test_every_demo_belongs_to_a_heading(report: ModuleType) -> None:
@@ -109,6 +118,21 @@ def test_the_page_says_what_is_missing(report: ModuleType) -> None:
     found = report.Claim(claimed="a|b", measured="1", verdict="holds", how="so")
     (line,) = report.rows("Buffers", "buffers", [found])
     assert line == r"| [Buffers](../demos/buffers.py) | a\|b | 1 | **holds** | so |"
+
+
+def test_the_summary_is_what_was_found(report: ModuleType) -> None:
+    """A principle has the verdicts of the headings it sums up, each of which there is."""
+    known = {heading for headings in report.SECTIONS.values() for heading in headings}
+    assert {each for where in report.SUMMARY.values() for each in where} <= known
+    found: dict[str, list[object]] = {heading: [] for heading in known}
+    found["Model Selection"] = [
+        report.Claim(claimed="c", measured="m", verdict=verdict, how="h")
+        for verdict in ("holds", "not judged")
+    ]
+    lines = report.principles(found)
+    (line,) = [each for each in lines if "Choose right models" in each]
+    assert line.endswith("| Model Selection | **holds**, **not judged** |")
+    assert sum("not yet demonstrated" in each for each in lines) == len(report.SUMMARY) - 1
 
 
 def test_a_failing_demo_fails_the_report(
