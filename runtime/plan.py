@@ -40,11 +40,11 @@ class Plan(Outcomes):
         most, running = self.spec.max_concurrent, self._running
         while self.status is None and len(running) < most:
             if self._instead:
-                launch: Launch | None = self._instead.popleft()
+                launch: Launch | None = self._instead.pop(0)
             elif not ready:
                 break
             else:
-                node = ready.popleft()
+                node = ready.pop(0)
                 launch = self._whole(node, now) if node.plain else self._decide(node, now, blocked)
             if launch is not None:
                 running[launch.path] = launch

@@ -189,7 +189,6 @@ class Outcomes(State):
         name = node.name
         if now is not None:
             self._ended[name] = now
-        self._through.add(name)
         self.outputs[name] = self._scope[name] = output
         for behind in node.behind:
             self._missing[behind.index] -= 1

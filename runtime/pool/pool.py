@@ -353,6 +353,9 @@ class Pool:
                     self._ring("look", 0.0)
             else:
                 env.lane = Lane.JOB
+                queue = cell.queue  # its place let somebody in who had waited for one
+                if queue and self._count < self._size[1] and len(queue) > len(self._coming):
+                    self._ring("more", 0.0)
         return env
 
     def job_done(

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 from typing import TYPE_CHECKING
 
@@ -280,4 +281,26 @@ def test_a_step_whose_agent_was_killed_is_a_lost_one(
             with pytest.raises(WorkflowError) as failed:
                 run.get(timeout=10)
             assert isinstance(failed.value.cause, ActorDeadError)
+    assert_quiet(rt)
+
+
+async def test_steps_that_waited_for_a_place_in_the_queue_get_workers_too() -> None:
+    """More steps at a time than the queue holds: as many workers are made as may be."""
+    gate, everybody, arrived = asyncio.Event(), asyncio.Event(), 0
+
+    async def wait(value: int) -> int:
+        nonlocal arrived
+        arrived += 1
+        if arrived == 1_500:  # the queue holds 1,000
+            everybody.set()
+        await gate.wait()
+        return value
+
+    flow = Workflow.sequential("w", step("wait", wait))
+    async with Runtime(workers=1_500) as rt:
+        runs = [flow.submit(number, runtime=rt) for number in range(1_500)]
+        async with asyncio.timeout(30):
+            await everybody.wait()
+        gate.set()
+        assert [(await run).output for run in runs] == list(range(1_500))
     assert_quiet(rt)
