@@ -1,6 +1,7 @@
 """Agents over real sockets: every protocol whole, streamed, with tools, and through every fault."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -100,6 +101,23 @@ async def test_tools(rt: Runtime, provider: str, *, stream: bool) -> None:
         assert result.output == "Sunny."
         assert [made.result for made in result.tool_calls] == ["Köln: sun for 1", "Rom: sun for 2"]
         assert "Rom: sun for 2" in str(server.requests[1].json)
+
+
+async def test_no_log_has_the_key_or_the_prompt(
+    rt: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at DEBUG, of no library beneath, also where a call fails."""
+    with caplog.at_level(logging.DEBUG):
+        async with ProviderServer() as server:
+            for provider in PROVIDERS:
+                await agent(server, provider, "sk-4711").arun("my PIN is 0815", runtime=rt)
+                broken = agent(server, provider, "fault-malformed", retries=0)
+                with pytest.raises(ResponseError):
+                    await broken.arun("my PIN is 0815", runtime=rt)
+    told = "".join(f"{record.getMessage()}{record.exc_text}" for record in caplog.records)
+    assert told
+    assert "key-" not in told
+    assert "0815" not in told
 
 
 @pytest.mark.parametrize("fault", ENDS)

@@ -23,7 +23,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from understudy.actors.models.resolver import Lookup, system_lookup
-from understudy.messages.errors import ConfigError, ToolError
+from understudy.messages.errors import ToolError
+from understudy.messages.kinds import COUNT, RETRIES, SECONDS
 from understudy.runtime.tool import Tool, tool
 from understudy.tools.addresses import Addresses, CheckingResolver, RefusedAddressError
 from understudy.tools.webpages import text_of_page
@@ -72,11 +73,9 @@ def fetcher(
     Raises:
         ConfigError: a bound or a network is wrong.
     """
-    if not timeout > 0 or max_bytes < 1 or max_redirects < 0:
-        raise ConfigError(
-            f"fetcher(timeout={timeout}, max_bytes={max_bytes}, max_redirects={max_redirects}): "
-            "more than 0 seconds, at least 1 byte, and no negative number of redirects"
-        )
+    SECONDS.check("fetcher", "timeout", timeout)
+    COUNT.check("fetcher", "max_bytes", max_bytes)
+    RETRIES.check("fetcher", "max_redirects", max_redirects)
     fetch = _Fetch(Addresses(allow), timeout, max_bytes, max_redirects, transport, lookup)
 
     @tool(name=name, description=_SAYS, effects="none", timeout=timeout + _GRACE)
