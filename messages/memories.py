@@ -163,10 +163,10 @@ class Ingested(msgspec.Struct, frozen=True, kw_only=True):
             they are found by their words alone.
     """
 
-    added: int
-    replaced: int
-    unchanged: int
-    passages: int
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    passages: int = 0
     without_vector: int = 0
 
 

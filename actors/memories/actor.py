@@ -273,13 +273,13 @@ class MemoryActor(Actor):
 
     def _answer(self, message: Answer) -> None:
         asked, outcome = message.asked, message.outcome
+        value, tenant = outcome.value, asked.tenant
+        if isinstance(asked, Ingest) and (value is None or value.added or value.replaced):
+            self._editions[tenant] = self._editions.get(tenant, 0) + 1  # one that failed, too
         if outcome.error is not None:
             message.deferred.set_exception(outcome.error)
             return
-        value, tenant = outcome.value, asked.tenant
-        if isinstance(asked, Ingest) and (value.added or value.replaced):
-            self._editions[tenant] = self._editions.get(tenant, 0) + 1
-        elif isinstance(asked, Recall) and self._found is not None:
+        if isinstance(asked, Recall) and self._found is not None:
             # Under the edition it was asked in: what has changed meanwhile is another.
             self._found[message.edition, asked] = Recalled(passages=value.passages, cached=True)
         message.deferred.set(value)

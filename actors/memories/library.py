@@ -17,9 +17,19 @@ from understudy.actors.memories.passages import Question, Vector, vector_of
 from understudy.actors.memories.ports import Embedder
 from understudy.actors.memories.shelf import Shelf
 from understudy.messages.errors import UnderstudyError
-from understudy.messages.memories import Erased, Ingest, Ingested, Recall, Recalled
+from understudy.messages.memories import (
+    Document,
+    Erased,
+    Ingest,
+    Ingested,
+    Recall,
+    Recalled,
+)
 
 logger = logging.getLogger("understudy.memories")
+AT_A_TIME = 32
+"""Documents that are cut and written in one step."""
+_COUNTS = Ingested.__struct_fields__
 
 
 class Library:
@@ -37,14 +47,22 @@ class Library:
         self._embedder = embedder
 
     async def ingest(self, message: Ingest) -> Ingested:
-        """Take documents in.
+        """Take documents in, some at a time: turns of sessions are written in between.
 
         Raises:
             StorageError: they cannot be written.
-            UnderstudyError: the embedder's.
+            UnderstudyError: the embedder's. What was written before it stays, and is unchanged when
+                all of it is given again.
         """
-        tenant, documents, embedder = message.tenant, message.documents, self._embedder
-        epoch = self._shelf.epoch(tenant)
+        tenant, documents = message.tenant, message.documents
+        epoch, done = self._shelf.epoch(tenant), Ingested()
+        for start in range(0, len(documents), AT_A_TIME):
+            some = await self._take_in(tenant, documents[start : start + AT_A_TIME], epoch)
+            done = Ingested(**{each: getattr(done, each) + getattr(some, each) for each in _COUNTS})
+        return done
+
+    async def _take_in(self, tenant: str, documents: Sequence[Document], epoch: int) -> Ingested:
+        embedder = self._embedder
         plan = await self._database.do(lambda c: passages.plan(c, tenant, documents))
         texts = [
             f"{chunk.heading}\n{chunk.text}".strip() for each in plan.documents for chunk in each[2]

@@ -262,6 +262,30 @@ def test_erasing_takes_cached_answers_along(runtime: Runtime) -> None:
     assert cached[1] is not None
 
 
+def test_many_documents_are_taken_in_some_at_a_time(runtime: Runtime) -> None:
+    """Those before a failure are there, at once, and not written again the next time."""
+    embedder = Vectors()
+    memory = Memory(embedder=embedder)
+    memory.ingest({"d0": "cats before"}, runtime=runtime)
+    assert [p.text for p in memory.recall("cats", runtime=runtime)] == ["cats before"]
+    documents = {f"d{n}": f"cats {n}" for n in range(70)}
+
+    given = embedder.embed
+
+    async def embed(texts: Sequence[str]) -> Sequence[Any]:
+        if embedder.asked > 40:
+            raise UnderstudyError("enough")
+        return await given(texts)
+
+    embedder.embed = embed  # type: ignore[method-assign]
+    with pytest.raises(UnderstudyError, match="enough"):
+        memory.ingest(documents, runtime=runtime)
+    assert "cats before" not in [p.text for p in memory.recall("cats", runtime=runtime)]
+    embedder.embed = given  # type: ignore[method-assign]
+    made = memory.ingest(documents, runtime=runtime)
+    assert (made.added, made.replaced, made.unchanged) == (6, 0, 64)
+
+
 async def test_documents_of_a_tenant_that_is_erased_meanwhile_are_not_written() -> None:
     """They were with the embedder when it happened; whoever has given them is told."""
     began, go = asyncio.Event(), asyncio.Event()
