@@ -268,9 +268,9 @@ class Memory(MemorySpec, frozen=True, kw_only=True):
         """What it holds and has done, in the current runtime; never blocks."""
         return current_runtime().crew.memories.find(self).shelf.stats()
 
-    async def astats(self) -> MemoryStats:
-        """The twin of `stats`."""
-        return self.stats
+    async def astats(self, *, runtime: Runtime | None = None) -> MemoryStats:
+        """The twin of `stats`, of any runtime."""
+        return current_runtime(runtime).crew.memories.find(self).shelf.stats()
 
     @classmethod
     def of(cls, spec: MemorySpec) -> Self:
