@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from understudy.actors.caches.entries import size_of
+from understudy.actors.caches.flights import is_gone
 from understudy.actors.caches.question import Wording
 from understudy.actors.caches.tee import Piece, Sink, Tee, replay
 from understudy.actors.kernel.ref import Ref
@@ -24,7 +25,7 @@ from understudy.messages.caches import Cached, CacheSpec, Hit, Lookup, Made
 from understudy.messages.chat import ToolMessage, Usage, UserMessage
 from understudy.messages.chunks import Metadata
 from understudy.messages.codec import encode
-from understudy.messages.errors import CodecError
+from understudy.messages.errors import CodecError, UnderstudyError
 from understudy.messages.models import Complete, Completion
 
 FORMAT = 1
@@ -212,6 +213,11 @@ class Answers:
         self._spec = spec
         self._at_zero = at_zero
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is somebody to ask."""
+        return self._ref.is_alive()
+
     def covers(self, request: Complete, sink: Sink | None) -> bool:
         """Whether a call goes through the cache; one of which little is kept does not."""
         if self._at_zero and request.temperature != 0:
@@ -243,14 +249,13 @@ class Answers:
         question.persistent = served.durable
         if spec.semantic is not None:
             question.wording = wording_of(request, served, tenant)
-        reply = self._ref.request(Lookup(key=key, question=question), timeout=seconds)
-        if sink is not None:
-            try:
-                await question.read_along(reply, sink)
-            except BaseException:
-                reply.cancel()
+        try:
+            answer = await self._look_up(key, question, sink, seconds)
+        except UnderstudyError as error:
+            said = sink is not None and (question.reads or question.leads)
+            if said or not is_gone(error, self._ref.path):
                 raise
-        answer = await reply
+            answer = None
         if isinstance(answer, Made):
             return answer.value, None
         if not isinstance(answer, Hit):
@@ -260,6 +265,18 @@ class Answers:
         if sink is not None:
             await _say(value, completion, sink, answer.cached, said=question.reads)
         return completion, answer.cached
+
+    async def _look_up(
+        self, key: bytes, question: AnswerQuestion, sink: Sink | None, seconds: float | None
+    ) -> Any:  # Any: a Hit, Made or Miss
+        reply = self._ref.request(Lookup(key=key, question=question), timeout=seconds)
+        if sink is not None:
+            try:
+                await question.read_along(reply, sink)
+            except BaseException:
+                reply.cancel()
+                raise
+        return await reply
 
 
 async def _say(

@@ -76,7 +76,7 @@ class CacheDirectory:
                 return None
             cache = self._default or CacheSpec()
         made = self._answers.get(cache)
-        if made is None:
+        if made is None or not made.is_alive:
             from understudy.actors.caches.answers import Answers
 
             spec = cache or self._default or CacheSpec()

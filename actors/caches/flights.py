@@ -15,7 +15,12 @@ from understudy.actors.caches.tee import Tee
 from understudy.actors.kernel.deferred import Deferred
 from understudy.actors.kernel.reply import Reply
 from understudy.messages.envelope import Origin
-from understudy.messages.errors import UnderstudyError
+from understudy.messages.errors import (
+    ActorDeadError,
+    ActorRestartedError,
+    MailboxFullError,
+    UnderstudyError,
+)
 
 
 class Waiter:
@@ -88,6 +93,12 @@ class Leaver:
         del expired
         self._leave()
         return True
+
+
+def is_gone(error: UnderstudyError, path: str) -> bool:
+    """Whether it is the cache itself that cannot answer: then everybody does without it."""
+    lost = (ActorDeadError, ActorRestartedError, MailboxFullError)
+    return isinstance(error, lost) and error.actor == path
 
 
 def shared(error: BaseException) -> BaseException:

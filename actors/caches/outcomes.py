@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import Any
 
 from understudy.actors.caches.entries import size_of
+from understudy.actors.caches.flights import is_gone
 from understudy.actors.caches.question import Wording
 from understudy.actors.caches.tee import Tee
 from understudy.actors.kernel.origins import origin_in_hand
@@ -24,7 +25,7 @@ from understudy.actors.kernel.reply import Reply
 from understudy.messages.caches import Cached, Hit, Lookup, Made
 from understudy.messages.chat import Usage
 from understudy.messages.codec import encode
-from understudy.messages.errors import CodecError
+from understudy.messages.errors import CodecError, UnderstudyError
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of arguments that are cached."""
@@ -119,7 +120,12 @@ class Outcomes:
         key = blake2b(said, digest_size=32).digest()
         tags = (f"tool:{tool}", *self._tags)
         question = OutcomeQuestion(work, ttl=ttl, tenant=tenant, tags=tags)
-        answer = await self._ref.request(Lookup(key=key, question=question))
+        answer: Any = None  # Any: a Hit, Made or Miss
+        try:
+            answer = await self._ref.request(Lookup(key=key, question=question))
+        except UnderstudyError as error:
+            if not is_gone(error, self._ref.path):
+                raise
         if isinstance(answer, Made):
             return answer.value, None
         if isinstance(answer, Hit):

@@ -8,6 +8,7 @@ import pytest
 from understudy import (
     Agent,
     Budget,
+    BudgetExceededError,
     Cache,
     CacheStats,
     Completion,
@@ -23,14 +24,16 @@ from understudy import (
     TextDelta,
     ToolCall,
     WouldDeadlockError,
+    tool,
 )
+from understudy.actors.kernel.faults import Fault, Faults
 from understudy.messages.agents import AgentSpec
 from understudy.messages.caches import CacheSpec
 from understudy.messages.chat import AssistantMessage, Message, Usage, UserMessage
 from understudy.messages.codec import decode, encode
 from understudy.messages.models import Complete
 from understudy.runtime.config.load import load_config
-from understudy.testing import FakeModel, ManualClock, assert_quiet, call
+from understudy.testing import FakeModel, ManualClock, SimRuntime, assert_quiet, call
 
 if TYPE_CHECKING:
     from tests.conftest import Gate
@@ -388,6 +391,89 @@ async def test_a_call_that_asks_itself_does_not_wait_for_itself() -> None:
     async with Runtime() as rt:
         async with asyncio.timeout(10):
             assert (await rt.arun(inner, "q")).output == "deep"
+
+
+async def test_one_who_may_not_ask_leaves_it_to_the_next() -> None:
+    """A budget that is used up ends its own run; the others have the call made."""
+    spent = Budget(calls=1)
+    async with Runtime() as rt:
+        await rt.arun(Agent(FakeModel.echo()), "other", budget=spent)
+        agent = Agent(FakeModel.echo(), cache="10m")
+        first, second = rt.submit(agent, "q", budget=spent), rt.submit(agent, "q")
+        with pytest.raises(BudgetExceededError):
+            await first
+        assert (await second).output == "echo: q"
+
+
+async def test_a_cache_that_dies_takes_no_run_along(gate: "Gate") -> None:
+    """Whoever waits for it does without; what follows finds it again."""
+    async with Runtime() as rt:
+        agent = Agent(FakeModel(gate), cache="10m")
+        run = rt.submit(agent, "q")
+        await gate.auntil(arrived=1)
+        ref = rt.crew.caches.ref_of("answers", Cache(ttl="10m"))
+        await ref.restart()
+        await gate.auntil(arrived=2)
+        gate.open("here", count=2)
+        assert (await run).output == "here"
+        await ref.kill()
+        for cached in (False, True):
+            again = rt.submit(agent, "again")
+            if not cached:
+                await gate.auntil(arrived=3)
+                gate.open("again")
+            assert ((await again).cached is not None) == cached
+
+
+CACHES = "/system/caches/*"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Faults(),
+        Faults(crash=Fault(CACHES, chance=0.2)),
+        Faults(crash=Fault("/system/models/*", chance=0.2)),
+        Faults(drop_reply=Fault(CACHES, chance=0.1)),
+        Faults(slow=Fault("/system/models/*", chance=0.3, seconds=(1, 60))),
+        Faults(full_mailbox=Fault(CACHES, chance=0.2)),
+    ],
+    ids=["none", "crash", "dead models", "drop_reply", "slow", "full"],
+)
+def test_every_run_ends_whatever_goes_wrong(plan: Faults) -> None:
+    """With an answer to its own question or an error; nothing is left behind."""
+
+    @tool(cache="5m", effects="none", timeout=30)
+    async def look(x: int) -> int:
+        """Look."""
+        await asyncio.sleep(x)
+        return x
+
+    async def think(messages: tuple[Message, ...]) -> Any:
+        await asyncio.sleep(1)
+        last = messages[-1]
+        if isinstance(last, UserMessage) and str(last.content).startswith("tool"):
+            return call("look", x=2)
+        return f"-> {messages[0].content}"
+
+    async def main(rt: Runtime) -> list[Any]:
+        agent = Agent(FakeModel(think), cache=Cache(semantic="strict"), tools=[look], timeout=100)
+        runs = [
+            rt.submit(agent, prompt, timeout=None if number % 3 else 2.0 + number)
+            for number, prompt in enumerate(["Explain it", "explain it.", "tool", "tool"] * 6)
+        ]
+        for run in runs[::5]:
+            run.cancel()
+        return [await _ended(run) for run in runs]
+
+    for seed in range(8):
+        outputs = SimRuntime(seed, faults=plan).run(main)
+        for number, output in enumerate(outputs):
+            prompt = ("Explain it", "explain it.", "tool", "tool")[number % 4]
+            if not output.startswith("~"):
+                assert output.lower().rstrip(".") == f"-> {prompt}".lower().rstrip(".")
+        if plan == Faults():
+            assert sum(output.startswith("-> ") for output in outputs) >= 15
 
 
 # -- streams ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from tests.conftest import Gate
 
 from understudy import (
     Agent,
+    Cache,
     ConfigError,
     Limit,
     OverloadedError,
@@ -141,6 +142,28 @@ async def test_models_prices_streams_and_tools_change() -> None:
         call = ToolCall(id="1", name="slow", arguments={})
         (result,) = await arun_tools([call], [slow], runtime=rt)
         assert "0.05" in str(result.error)
+
+
+async def test_caches_change() -> None:
+    """For what is asked from now on; one that code has given stays."""
+    fake, other = FakeModel.echo(), FakeModel.echo()
+    agent = Agent(fake, temperature=0.0)
+    text = '[llm.cache]\nttl = "5m"\n[tools.cache]\nttl = "1m"'
+    async with Runtime() as rt:
+        for changed, cached in (("", False), (text, True), ("", False)):
+            done = rt.reload(load_config(changed, {}))
+            assert done.restart == ()
+            for _ in range(2):
+                result = await rt.arun(agent, f"q {changed}")
+            assert (result.cached is not None) == cached
+    async with Runtime(cache="10m") as rt:
+        done = rt.reload(load_config(text, {}))
+        assert {key for key in done.overruled if key.startswith("llm.cache")} == set(done.overruled)
+        assert done.overruled
+        for _ in range(2):
+            result = await rt.arun(Agent(other, temperature=0.0), "q")
+        assert result.cached is not None
+        assert rt.crew.caches._default == Cache(ttl=600.0)
 
 
 async def test_workflows_are_built_from_what_is_in_force() -> None:
