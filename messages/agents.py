@@ -275,6 +275,7 @@ class Result(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         cost: US dollars; None where a model's price is not known.
         attempts: requests to models, repeated ones included.
         pending: set when a tool call waits for approval; then there is no answer yet.
+        waited: seconds that it waited for limits, of its own name and of its models.
         cached: set when the last answer of the model came from a cache: how old it is, and where it
             was found. It has cost nothing; what the turns before it took is in `usage`.
         session: whose turn it was; empty for a run without one.
@@ -298,6 +299,7 @@ class Result(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     tool_calls: tuple[ToolRecord, ...] = ()
     cost: float | None = None
     pending: Pending | None = None
+    waited: float = 0.0
     cached: Cached | None = None
     session: str = ""
     passages: tuple[Passage, ...] = ()

@@ -82,6 +82,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         attempts: how many requests it took.
         headroom: what is left of the account's limits, by the answer's headers.
         wasted: what the attempts before used, as far as that is known.
+        waited: seconds that it waited for permits of its account.
     """
 
     message: AssistantMessage
@@ -93,6 +94,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 1
     headroom: tuple[Headroom, ...] = ()
     wasted: Usage | None = None
+    waited: float = 0.0
 
     @property
     def spent(self) -> Usage:

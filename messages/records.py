@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from understudy.messages.caches import Cached
 from understudy.messages.chat import Usage
 
 StepStatus = Literal["completed", "failed", "cancelled", "skipped"]
@@ -59,6 +60,8 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
         digest: fingerprint of what it received; None when it was never begun.
         attempts: how often it was begun; retries are counted.
         queued: seconds that its last attempt waited for a worker.
+        limited: seconds that an agent waited for limits, of its name and of its models.
+        cached: set when an agent's answer came from a cache.
         cost: US dollars; None where a model's price is not known, or no model was asked.
         why: why it was skipped, cancelled, or not what one would expect.
     """
@@ -72,6 +75,8 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = None
     attempts: int = 0
     queued: float = 0.0
+    limited: float = 0.0
+    cached: Cached | None = None
     start: float | None = None
     end: float | None = None
     error: BaseException | None = None

@@ -14,6 +14,7 @@ import msgspec
 
 from understudy.messages.agents import AgentSpec
 from understudy.messages.budgets import Budget
+from understudy.messages.caches import Cached
 from understudy.messages.chat import Usage
 from understudy.messages.conditions import Condition
 from understudy.messages.functions import FunctionRef
@@ -178,4 +179,6 @@ class StepDone(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = None
     attempts: int = 1
     queued: float = 0.0
+    limited: float = 0.0
+    cached: Cached | None = None
     error: BaseException | None = None

@@ -147,6 +147,8 @@ class RunActor(Actor):
             cost=done.cost,
             attempts=done.attempts,
             queued=done.queued,
+            limited=done.limited,
+            cached=done.cached,
             final=error is not None and dispatch.was_heard(launch.path),
         )
         if again is None:

@@ -80,6 +80,8 @@ class LoopWorker(Actor):
             output=result.output,
             usage=result.usage,
             cost=result.cost,
+            limited=result.waited,
+            cached=result.cached,
             attempts=message.attempt,
             queued=queued,
         )

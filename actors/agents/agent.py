@@ -23,7 +23,7 @@ from understudy.messages.agents import AgentSpec, Result, RunAgent
 from understudy.messages.budgets import Account
 from understudy.messages.envelope import Envelope, Lane, Origin
 from understudy.messages.errors import OverloadedError, UnderstudyError
-from understudy.messages.limits import Acquire, Settle
+from understudy.messages.limits import Acquire, Permit, Settle
 
 MAX_DEPTH = 8
 """Agents that call agents that call agents."""
@@ -104,7 +104,10 @@ class AgentActor(Actor):
         try:
             if limiter is not None:
                 tenant, session = origin.tenant, origin.session or origin.trace_id or ""
-                await limiter.request(Acquire(ticket=ticket, tenant=tenant, session=session))
+                permit: Permit = await limiter.request(
+                    Acquire(ticket=ticket, tenant=tenant, session=session)
+                )
+                run.waited = permit.waited
             if account is not None:
                 account.begin(now())
             try:

@@ -192,6 +192,7 @@ class Asking:
             if run.cached is not None:
                 return completion
             spent = completion.spent
+            run.waited += completion.waited
             cost = run.count(spent, completion.attempts)
             if run.origin.accounts:
                 charge(run, spent, cost)

@@ -58,6 +58,7 @@ class Progress:
         "trimmed",
         "turns",
         "usage",
+        "waited",
     )
 
     def __init__(
@@ -77,6 +78,8 @@ class Progress:
         self.usage: Usage | None = None
         self.cost: float | None = 0.0
         self.attempts = 0
+        self.waited = 0.0
+        """Seconds that it waited for limits: its own name's, and those of its model calls."""
         self.turns = 0
         self.records: tuple[ToolRecord, ...] = ()
         self.served: ServedModel | None = None
@@ -167,6 +170,7 @@ class Progress:
             cost=self.cost,
             pending=pending,
             cached=self.cached,
+            waited=self.waited,
             session="" if message.memory is None else message.memory.session or "",
             passages=() if given is None else given.passages,
             trimmed=self.trimmed,

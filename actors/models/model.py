@@ -60,6 +60,8 @@ class Call(msgspec.Struct):
     """What attempts have used that failed."""
     retries: int | None = None
     """Further attempts, where the caller says how many."""
+    waited: float = 0.0
+    """Seconds that its attempts waited for permits."""
     beginning: bool = False
     """Its attempt is being begun: what has ended then needs no message to say so."""
 
@@ -145,6 +147,7 @@ class ModelActor(Actor):
         if permit is None:
             return await self._answer(call)
         async with permit:
+            call.waited += permit.waited
             answer = await self._answer(call)
             permit.used(answer)
             return answer
@@ -181,9 +184,11 @@ class ModelActor(Actor):
             error = self._misbehaved(why, call.asked).with_traceback(error.__traceback__)
         if error is None:
             answer = outcome.value
-            if isinstance(answer, Completion) and call.attempts > 1:
-                attempts = answer.attempts + call.attempts - 1
-                answer = msgspec.structs.replace(answer, attempts=attempts, wasted=call.wasted)
+            if isinstance(answer, Completion) and (call.attempts > 1 or call.waited):
+                attempts, waited = answer.attempts + call.attempts - 1, call.waited
+                answer = msgspec.structs.replace(
+                    answer, attempts=attempts, wasted=call.wasted, waited=waited
+                )
             call.deferred.set(answer)
             return
         used = spent_by(error, call.asked)

@@ -28,7 +28,7 @@ from understudy.messages.errors import (
     ServerError,
     StreamBrokenError,
 )
-from understudy.messages.limits import Acquire, Ended, Settle
+from understudy.messages.limits import Acquire, Ended, Permit, Settle
 from understudy.messages.models import Complete, Completion, Embed, Embeddings
 
 _PROVIDERS_FAULT = (ServerError, ConnectError, StreamBrokenError, DeadlineExceededError)
@@ -42,7 +42,7 @@ class Attempt:
         RateLimitError, BreakerOpenError, OverloadedError: on entering: there is no permit.
     """
 
-    __slots__ = ("_limiter", "_request", "_ticket", "answer")
+    __slots__ = ("_limiter", "_request", "_ticket", "answer", "waited")
 
     def __init__(
         self,
@@ -54,6 +54,8 @@ class Attempt:
         self._ticket = ticket
         self._request = request
         self.answer: Completion | Embeddings | None = None
+        self.waited = 0.0
+        """Seconds until the permit came."""
 
     def used(self, answer: Completion | Embeddings) -> None:
         """It has succeeded."""
@@ -61,10 +63,11 @@ class Attempt:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._limiter.request(_ask(self._ticket, self._request))
+            permit: Permit = await self._limiter.request(_ask(self._ticket, self._request))
         except BaseException:
             self._settle(Settle(ticket=self._ticket, ended="unknown"))
             raise
+        self.waited = permit.waited
         return self
 
     async def __aexit__(

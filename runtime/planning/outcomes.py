@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from understudy.messages.caches import Cached
 from understudy.messages.chat import Usage
 from understudy.messages.errors import (
     BudgetExceededError,
@@ -43,6 +44,8 @@ class Outcomes(State):
         cost: float | None = None,
         attempts: int = 1,
         queued: float = 0.0,
+        limited: float = 0.0,
+        cached: Cached | None = None,
         final: bool = False,
     ) -> Launch | None:
         """A launch has come back; returns it when it shall be done again after a pause.
@@ -56,6 +59,8 @@ class Outcomes(State):
             cost: US dollars that it took, where they are known.
             attempts: how often a worker began it.
             queued: seconds that it waited for a worker.
+            limited: seconds that it waited for limits.
+            cached: where its answer was found, if it was not made for it.
             final: it must not be done again, because somebody has seen some of it.
         """
         launch = self._running.get(path)
@@ -73,6 +78,8 @@ class Outcomes(State):
                 now,
                 output=output,
                 queued=queued,
+                limited=limited,
+                cached=cached,
                 attempts=attempts,
             )
             self._finish(launch, now, output)

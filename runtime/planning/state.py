@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from understudy.messages.caches import Cached
 from understudy.messages.chat import Usage
 from understudy.messages.errors import WorkflowError
 from understudy.messages.records import NO_USAGE, Digest, StepRecord
@@ -172,6 +173,8 @@ class State:
         output: Any = None,  # Any: what the step gave
         error: BaseException | None = None,
         queued: float = 0.0,
+        limited: float = 0.0,
+        cached: Cached | None = None,
         attempts: int = 1,
         why: str = "",
     ) -> None:
@@ -187,6 +190,8 @@ class State:
             cost=launch.cost,
             attempts=max(launch.attempt, attempts),
             queued=queued,
+            limited=limited,
+            cached=cached,
             start=launch.start,
             end=now,
             error=error,

@@ -330,6 +330,28 @@ def test_the_innermost_workflow_is_completed(runtime: Runtime) -> None:
     assert result.steps["loop#3/grow"].why == "it completed the workflow"
 
 
+def test_waits_are_told_apart() -> None:
+    """Seconds for a worker, for a limit, and whether an answer came from a cache."""
+    asked = FakeModel.echo()
+    agent = Agent(asked, name="once", max_concurrent=1, cache="5m")
+    flow = Workflow.dag(
+        "w",
+        step("a", agent, "{input}"),
+        step("b", Agent(FakeModel.echo(latency=0.05), name="slow", max_concurrent=1), "b"),
+        step("c", Agent(FakeModel.echo(latency=0.05), name="slow", max_concurrent=1), "c"),
+        step("again", agent, "{input}", after="a"),
+    )
+    with Runtime(workers=1) as rt:
+        result = flow.run("x", runtime=rt)
+    assert result.steps["a"].cached is None
+    assert result.steps["again"].cached is not None
+    assert len(asked.requests) == 1
+    assert result.steps["c"].queued > result.steps["a"].queued
+    with Runtime() as rt:
+        result = flow.run("x", runtime=rt)
+    assert sorted(result.steps[path].limited > 0.01 for path in "bc") == [False, True]
+
+
 # -- shared context and budgets ------------------------------------------
 
 
