@@ -66,6 +66,9 @@ def check_fields(agent: AgentSpec) -> None:
         if value is not default and not kind.fits(value):
             secret = name == "api_key"  # whatever it is, it is not for a log
             raise kind.problem("Agent", name, "..." if secret else repr(value))
+    key = agent.api_key
+    if isinstance(key, str) and not key.startswith("env:"):
+        msgspec.structs.force_setattr(agent, "api_key", Secret(key))  # never printed, never sent on
     for name in ("tools", "fallback", "stop"):
         value = getattr(agent, name)
         if type(value) is not tuple:

@@ -4,8 +4,21 @@ from typing import Any
 
 import pytest
 
-from understudy import Agent, Budget, ConfigError, Limit, Price, Runtime, Toolset, run_tools, tool
-from understudy.testing import FakeModel
+from understudy import (
+    Agent,
+    Budget,
+    CodecError,
+    ConfigError,
+    Limit,
+    Price,
+    Runtime,
+    Secret,
+    Toolset,
+    run_tools,
+    tool,
+)
+from understudy.messages.codec import encode
+from understudy.testing import FakeModel, ProviderServer
 
 WRONG: list[tuple[str, Any, str]] = [
     ("name", 5, "a text is needed"),
@@ -65,6 +78,19 @@ def test_a_wrong_key_is_not_shown() -> None:
     with pytest.raises(ConfigError, match="api_key=") as caught:
         Agent("openai:m", api_key=key)
     assert "sk-secret" not in str(caught.value)
+
+
+def test_a_key_that_is_given_as_a_text_is_as_secret_as_any() -> None:
+    """It is not printed, is not in what is encoded or in the agent's identity, and works."""
+    agent = Agent("openai:m", api_key="sk-4711")
+    assert "4711" not in repr(agent)
+    assert "4711" not in repr(agent.with_(temperature=0.0))
+    assert agent.identity == Agent("openai:m", api_key=Secret("sk-4711")).identity
+    with pytest.raises(CodecError, match="env:NAME"):
+        encode(agent)
+    assert Agent("openai:m", api_key="env:KEY").api_key == "env:KEY"
+    with ProviderServer(api_key="sk-4711") as server, Runtime() as rt:
+        assert agent.with_(base_url=server.base_url).run("a", runtime=rt).output == "echo: a"
 
 
 @pytest.mark.parametrize(
