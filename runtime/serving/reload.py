@@ -56,8 +56,6 @@ def _overruled(key: str, runtime: Runtime) -> bool:
     given = runtime.given
     if section == "runtime":
         return name in given
-    if key.startswith("llm.cache"):
-        return "cache" in given
     if section == "llm" and name.startswith("cache"):
         return "cache" in given
     if section == "memory":

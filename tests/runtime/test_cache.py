@@ -21,6 +21,7 @@ from understudy import (
     RunCancelledError,
     Runtime,
     ServerError,
+    StreamError,
     TextDelta,
     ToolCall,
     WouldDeadlockError,
@@ -549,6 +550,39 @@ async def test_followers_read_a_stream_while_it_is_made() -> None:
             assert second.result.text == "0 1 2 "
         assert len(fake.requests) == 1
         assert (await rt.arun(agent, "q")).output == "0 1 2 "
+
+
+async def test_a_stream_that_is_longer_than_its_copy_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its owner has all of it, who follows is told, and what is kept has no pieces."""
+    monkeypatch.setattr("understudy.actors.caches.tee.LIMIT", 10)
+    go = asyncio.Event()
+
+    async def speak(messages: tuple[Message, ...]) -> Any:
+        async def tokens() -> Any:
+            yield "12345 "
+            await go.wait()
+            yield "67890 "
+            yield "end"
+
+        return tokens()
+
+    async with Runtime() as rt:
+        agent = Agent(FakeModel(speak), cache="10m")
+        async with (
+            rt.stream(agent, "q", flush_interval=0) as owner,
+            rt.stream(agent, "q", flush_interval=0) as follower,
+        ):
+            await turns()
+            go.set()
+            assert await owner.acollect() == "12345 67890 end"
+            with pytest.raises(StreamError) as caught:
+                await follower.acollect()
+            assert caught.value.reason == "lagged"
+        async with rt.stream(agent, "q", flush_interval=0) as again:
+            said = [chunk.delta async for chunk in again if isinstance(chunk, TextDelta)]
+        assert said == ["12345 67890 end"]
 
 
 # -- forgetting ------------------------------------------------------------------------------------

@@ -156,6 +156,9 @@ async def test_caches_change() -> None:
             for _ in range(2):
                 result = await rt.arun(agent, f"q {changed}")
             assert (result.cached is not None) == cached
+        for ttl in ("5m", "6m"):
+            rt.reload(load_config(f'[llm.cache]\nttl = "{ttl}"', {}))
+            assert (await rt.arun(agent, "new")).cached is None, "another cache"
     async with Runtime(cache="10m") as rt:
         done = rt.reload(load_config(text, {}))
         assert {key for key in done.overruled if key.startswith("llm.cache")} == set(done.overruled)

@@ -216,6 +216,26 @@ async def test_what_cannot_be_copied_is_not_kept() -> None:
         assert (await rt.acaches())["tools-1"].refused == 2
 
 
+async def test_a_cache_that_dies_takes_no_call_along() -> None:
+    """Whoever waits for it makes the call itself."""
+    started, go = asyncio.Event(), asyncio.Event()
+
+    @tool(cache="5m")
+    async def look(x: int) -> int:
+        """Look."""
+        started.set()
+        await go.wait()
+        return x
+
+    async with Runtime() as rt:
+        task = asyncio.create_task(run(rt, look))
+        await started.wait()
+        (cache,) = [cell for cell in rt.system.cells() if cell.path == "/system/caches/tools-1"]
+        await cache.ref.restart()
+        go.set()
+        assert (await task).value == 1
+
+
 # -- which tools -----------------------------------------------------------------------------------
 
 
