@@ -78,7 +78,7 @@ class Histogram:
         """
         if not 0 <= percent <= 100:
             raise ValueError(f"percentile({percent}): give a number from 0 to 100")
-        # Rounded first: 99.9 % of 1,000 is 999, and 999.0000000000001 in binary.
+        # Rounded first: 99.9 % of 41,000 is 40,959, and a little more in binary.
         wanted = max(1, math.ceil(round(self.count * percent / 100, 6)))
         seen = 0
         for index in sorted(self._counts):

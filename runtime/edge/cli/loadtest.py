@@ -83,7 +83,7 @@ async def _test(order: Order, config: Config) -> tuple[LoadReport, int]:
             result: Result[str] = await runtime.arun(agent, order.prompt, timeout=order.timeout)
             return result.usage
 
-        driver = Driver(order.plan, ask)
+        driver = Driver(order.plan, ask, runtime.system.now)
 
         def ended(number: int) -> None:
             nonlocal code
@@ -95,8 +95,6 @@ async def _test(order: Order, config: Config) -> tuple[LoadReport, int]:
         with _Shown(driver, order):
             finished = await driver.run()
         _take_signals(None)
-        if not finished:
-            await runtime.astop(timeout=1.0, drain=False)
     return driver.tally.report(
         model=order.model or NAME,
         agents=order.plan.agents,

@@ -2,8 +2,8 @@
 
 Each agent is a task: it takes the next request, waits until that is due, asks, and counts what
 came of it. So the open loop needs no queue: a request that is due while all agents are busy is
-taken late by the first that is free, and its time counts from when it was due. All time is that of
-the running loop, which a simulation turns itself.
+taken late by the first that is free, and its time counts from when it was due. Time comes from the
+runtime's clock: that of a loop may count in whole milliseconds (uvloop's does).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from understudy.messages.errors import UnderstudyError
 from understudy.runtime.edge.load.plan import Plan
 from understudy.runtime.edge.load.tally import Tally
 
+LEAST = 1e-5
+"""Seconds to sleep, at least: less may not move a clock at all."""
 Ask = Callable[[], Awaitable[Usage]]
 """Makes one request; gives what it used, or raises an `UnderstudyError`."""
 
@@ -27,23 +29,23 @@ class Driver:
     Args:
         plan: what is asked when.
         ask: asks once.
+        now: monotonic seconds.
     """
 
-    def __init__(self, plan: Plan, ask: Ask) -> None:
+    def __init__(self, plan: Plan, ask: Ask, now: Callable[[], float]) -> None:
         self.plan = plan
         self.tally = Tally()
         self._ask = ask
         self._under_way: dict[int, float] = {}
         self._numbers = itertools.count()
         self._tasks: list[asyncio.Task[None]] = []
-        self._now: Callable[[], float] = lambda: 0.0
+        self._now = now
         self._stopped = False
 
     async def run(self) -> bool:
         """Until all is asked and answered; whether it came to that, or was stopped before."""
         loop = asyncio.get_running_loop()
-        self._now = loop.time
-        begin = self.tally.begin = self.tally.end = loop.time()
+        begin = self.tally.begin = self.tally.end = self._now()
         due = None if self.plan.rate is None else self.plan.schedule()
         if not self._stopped:
             make = self._closed if due is None else lambda: self._open(due, begin)
@@ -80,13 +82,13 @@ class Driver:
     async def _open(self, due: Iterator[float], begin: float) -> None:
         for offset in due:
             at = begin + offset
-            early = at - self._now()
             number = next(self._numbers)
             self._under_way[number] = at
-            if early > 0:
-                await asyncio.sleep(early)
-            elif self._over(begin):
+            if at <= self._now() and self._over(begin):
                 return  # it stays under way: due, and never sent
+            # More than once, for a loop whose timers ring a little early.
+            while (early := at - self._now()) > 0:  # noqa: ASYNC110 - it is time that it waits for
+                await asyncio.sleep(max(early, LEAST))
             del self._under_way[number]
             await self._one(at)
 

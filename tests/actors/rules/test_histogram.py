@@ -27,6 +27,13 @@ def test_a_percentile_is_right_within_a_hundredth_and_never_flatters(
     assert exact <= found <= exact * 1.008
 
 
+def test_a_percentile_is_not_a_place_further_for_being_no_binary_number() -> None:
+    """99.9 % of 41,000 are 40,959 of them, though 99.9 has no exact form."""
+    assert math.ceil(41_000 * 99.9 / 100) == 40_960, "41,000 * 99.9 / 100 is 40,959.000000000007"
+    micros = [10] * 40_959 + [1_000] * 41
+    assert histogram(micros).percentile(99.9) == 10 / 1e6
+
+
 @given(TIMES)
 def test_extremes_mean_and_count_are_exact(micros: list[int]) -> None:
     """They are kept beside the parts."""

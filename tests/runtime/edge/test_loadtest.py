@@ -46,6 +46,13 @@ def test_json_is_one_report(cli: "Cli") -> None:
     assert report.latency.p50 <= report.latency.p95 <= report.latency.p99 <= report.latency.most
 
 
+def test_times_are_finer_than_milliseconds(cli: "Cli") -> None:
+    """No answer takes no time, whatever the loop's own clock can tell apart."""
+    report = report_of(cli.run("loadtest", "--agents", "1", "--requests", "50", "--json").stdout)
+    assert report.latency.least > 0
+    assert any(part.above * 1e3 % 1 for part in report.histogram)
+
+
 def test_a_server_is_asked(cli: "Cli") -> None:
     """Over HTTP, with its usage; failures are counted by kind, not retried, and exit code 1."""
     faults = [None, None, Status(status=500), None]

@@ -107,6 +107,8 @@ def test_long_answers_are_named_and_not_judged() -> None:
     point = answers.streaming(facts("[agents.a]\n[agents.b]\nmax_tokens = 1000"))
     assert point.verdict == "unknown"
     assert point.found == ("answers may be longer than 1,000 tokens: a",)
+    bounded = answers.streaming(facts("[llm]\nmax_tokens = 900\n[agents.a]"))
+    assert bounded.found == ("no agent answers with more than 1,000 tokens",)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,14 @@ def test_long_answers_are_named_and_not_judged() -> None:
 def test_rate_limits(text: str, changed: dict[str, str]) -> None:
     """Every account at a provider has one: a limit that matches, or the agents' own."""
     assert keys(answers.rate_limits(facts(text))) == changed
+
+
+def test_without_a_provider_there_is_no_account_to_protect() -> None:
+    """It is said, so that nobody takes the ok for a limit."""
+    found = answers.rate_limits(facts('[llm]\nmodel = "local:extractive"')).found
+    assert found[0] == "no model of a provider is named, so there is no account to protect"
+    named = answers.rate_limits(facts('[llm]\nmodel = "openai:x"')).found
+    assert named[0] == "openai:x: nothing bounds it before its provider says 429"
 
 
 def test_models_are_named_with_what_they_cost() -> None:

@@ -23,7 +23,7 @@ def drive(
     made: list[Driver] = []
 
     async def main(rt: Runtime) -> LoadReport:
-        driver = Driver(plan, lambda: ask(rt))
+        driver = Driver(plan, lambda: ask(rt), rt.system.now)
         made.append(driver)
         if stop_at is not None:
             asyncio.get_running_loop().call_later(stop_at, driver.stop)
@@ -124,11 +124,38 @@ def test_one_that_is_stopped_reports_what_there_is(rate: float | None) -> None:
     assert report.unanswered == (2 if rate is None else 5)
 
 
+def test_a_request_is_never_sent_before_it_is_due() -> None:
+    """Also where the loop's timers ring a little early, as those that count in milliseconds do."""
+    sent: list[float] = []
+
+    async def main(rt: Runtime) -> None:
+        def slow() -> float:
+            return rt.system.now() * 0.999  # so that whatever the loop counts is too short for it
+
+        async def ask() -> Usage:
+            sent.append(slow() - driver.tally.begin)
+            return ONE
+
+        driver = Driver(Plan(agents=3, requests=5, rate=7.0), ask, slow)
+        await driver.run()
+        assert driver.tally.service.most <= driver.tally.latency.most
+
+    SimRuntime(1).run(main)
+    assert len(sent) == 15
+    assert all(at >= number / 7.0 - 1e-9 for number, at in enumerate(sent)), sent
+
+
+def test_agents_that_wait_for_their_time_owe_nothing() -> None:
+    """One that is stopped counts what was due by then, not what somebody had taken already."""
+    report, _ = drive(Plan(agents=5, requests=10, rate=10.0), agent(0.01), stop_at=0.25)
+    assert (report.answered, report.unanswered) == (3, 0)
+
+
 def test_one_that_is_stopped_before_it_begins_asks_nothing() -> None:
     """A signal may come early."""
 
     async def main(rt: Runtime) -> bool:
-        driver = Driver(Plan(agents=2, requests=3), lambda: agent(0.1)(rt))
+        driver = Driver(Plan(agents=2, requests=3), lambda: agent(0.1)(rt), rt.system.now)
         driver.stop()
         finished = await driver.run()
         assert driver.tally.answered == 0
