@@ -20,17 +20,18 @@ A call that asks, while it is made, what it is itself asked, is not made to wait
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from understudy.actors.caches.backing import Backing
-from understudy.actors.caches.entries import Entries, Entry, end_of
+from understudy.actors.caches.entries import Entry, is_wanted
 from understudy.actors.caches.flights import Flight, Leaver, Waiter, shared
-from understudy.actors.caches.meaning import Embed, Meaning
+from understudy.actors.caches.meaning import Embed
 from understudy.actors.caches.question import Question
+from understudy.actors.caches.sayings import Landed, Left, Said, Search, Searched
+from understudy.actors.caches.shelf import Shelf
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.ref import Ref
@@ -47,7 +48,6 @@ from understudy.messages.caches import (
     Miss,
     Store,
 )
-from understudy.messages.chat import Usage
 from understudy.messages.control import Outcome
 from understudy.messages.envelope import Envelope, Lane, Origin
 from understudy.messages.errors import (
@@ -58,41 +58,7 @@ from understudy.messages.errors import (
 )
 
 _NOWHERE = Origin()
-_NOTHING = Usage()
 _DIED = (ActorDeadError, ActorRestartedError, RunCancelledError)
-
-
-class Search(msgspec.Struct, frozen=True):
-    """Look in the file, or for another wording (from the actor to itself)."""
-
-    flight: Any  # Any: Flight
-
-
-class Searched(msgspec.Struct, frozen=True):
-    """What was found there: (entry, layer, why), or nothing (from the actor to itself)."""
-
-    flight: Any  # Any: Flight
-    outcome: Outcome
-
-
-class Landed(msgspec.Struct, frozen=True):
-    """A call has ended (from the actor to itself)."""
-
-    flight: Any  # Any: Flight
-    call: Any  # Any: its Reply
-
-
-class Left(msgspec.Struct, frozen=True):
-    """Somebody waits no more (from the actor to itself)."""
-
-    flight: Any  # Any: Flight
-
-
-class Said(msgspec.Struct, frozen=True):
-    """An answer that took asking somebody (from the actor to itself)."""
-
-    deferred: Any  # Any: Deferred
-    outcome: Outcome
 
 
 Asked = Lookup | Store | Invalidate | AskCacheStats | Search | Searched | Landed | Left | Said
@@ -120,15 +86,10 @@ class CacheActor(Actor):
     ) -> None:
         system = self._cell.system
         self._now = system.now
-        self._draw = system.random.random
-        self._spec = spec
-        self._entries = Entries(spec.max_size, spec.max_bytes, system.now, self._gone)
-        self._meaning = None if spec.semantic is None else Meaning(spec, embed)
+        self._embeds = spec.semantic == "embedding"
         self._backing = Backing(system, file)
+        self._shelf = Shelf(spec, system, self._backing, embed)
         self._flights: dict[bytes, Flight] = {}
-        self._count: Counter[str] = Counter()
-        self._saved = _NOTHING
-        self._saved_seconds = 0.0
 
     def on_receive(self, message: Asked) -> Any:  # Any: see the messages
         """Answer a lookup, or go on with one."""
@@ -136,7 +97,7 @@ class CacheActor(Actor):
             case Lookup():
                 return self._lookup(message)
             case Store():
-                return self._keep(message.key, message.value, message.question) is not None
+                return self._shelf.keep(message.key, message.value, message.question) is not None
             case Invalidate():
                 return self._invalidate(message)
             case AskCacheStats():
@@ -170,26 +131,24 @@ class CacheActor(Actor):
 
     def _lookup(self, asked: Lookup) -> Hit | Miss | None:
         key, question = asked.key, asked.question
-        entry = self._entries.find(key)
+        entry = self._shelf.entries.find(key)
         if entry is not None:
-            hit = self._hit(key, entry, question, "memory")
+            hit = self._shelf.hit(key, entry, question, "memory")
             if hit is not None:
                 return hit
         hand = in_hand.get()
         origin = None if hand is None else hand.origin
         if question is None or (origin is not None and key in origin.flights):
             return Miss()
-        gate = b""
-        if self._meaning is not None and question.wording is not None:
-            gate = self._meaning.gate(question.wording)
-            hit = self._same(gate, question)
-            if hit is not None:
-                return hit
+        gate = self._shelf.gate(question)
+        hit = self._shelf.same(gate, question) if gate else None
+        if hit is not None:
+            return hit
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = Flight(key, gate, self._now())
             self._join(flight, question, origin)
-            if self._backing.there or (gate and self._spec.semantic == "embedding"):
+            if self._backing.there or (gate and self._embeds):
                 # By itself: what is found is for all, not only for the one who came first.
                 self._post(Search(flight))
             else:
@@ -212,44 +171,11 @@ class CacheActor(Actor):
         if hand is not None and hand.scope is not None:
             hand.scope.adopt(Leaver(leave))
 
-    def _hit(
-        self, key: bytes, entry: Entry, question: Question | None, layer: Layer, why: str = ""
-    ) -> Hit | None:
-        """A copy for one who asked; None where it cannot be read any more."""
-        try:
-            value = entry.value if question is None else question.thaw(entry.value)
-        except Exception:  # noqa: BLE001 - whatever a damaged copy does
-            self._entries.drop(key)
-            self._count["errors"] += 1
-            return None
-        self._count["hits"] += 1
-        if entry.usage is not None:
-            self._saved += entry.usage
-        self._saved_seconds += entry.seconds
-        age = self._now() - entry.at
-        return Hit(value=value, cached=Cached(age=age, layer=layer, why=why))
-
-    def _same(self, gate: bytes, question: Question) -> Hit | None:
-        """A hit on another wording with the same content."""
-        if self._meaning is None or question.wording is None:
-            return None
-        for key in self._meaning.through(gate):
-            entry = self._entries.find(key)
-            if entry is None:
-                continue
-            found = self._meaning.same(question.wording.text, [entry.text])
-            if found is not None:
-                hit = self._hit(key, entry, question, "strict", found.why)
-                if hit is not None:
-                    self._count["semantic_hits"] += 1
-                    return hit
-        return None
-
     # -- the file, and other wordings --------------------------------------------------------------
 
     async def _search(self, flight: Flight) -> tuple[bytes, Entry, Layer, str] | None:
         """What the file has, or what asks the same in other words."""
-        gate, meaning = flight.gate, self._meaning
+        gate, meaning = flight.gate, self._shelf.meaning
         rows = await self._backing.load(flight.key, gate)
         first = next(iter(flight.waiting), None)
         if first is None:
@@ -265,13 +191,13 @@ class CacheActor(Actor):
         known = {
             key: entry
             for key in meaning.through(gate)
-            if (entry := self._entries.find(key)) is not None
+            if (entry := self._shelf.entries.find(key)) is not None
         }
         others = list({**dict(rows), **known}.items())
         texts = [entry.text for _, entry in others]
         found = meaning.same(text, texts)
         layer: Layer = "strict"
-        if found is None and texts and self._spec.semantic == "embedding":
+        if found is None and texts and self._embeds:
             layer, backing = "embedding", self._backing
             found = await meaning.near(text, texts, backing.vectors, backing.save_vectors)
         if found is None:
@@ -290,14 +216,14 @@ class CacheActor(Actor):
             return
         key, entry, layer, why = outcome.value
         question = waiting[0].question
-        if not flight.stale and self._entries.find(key) is None and self._entries.put(key, entry):
-            self._index(key, entry, question)
+        if not flight.stale and self._shelf.entries.find(key) is None:
+            self._shelf.put(key, entry, question)
         for waiter in waiting:
-            hit = self._hit(key, entry, waiter.question, layer, why)
+            hit = self._shelf.hit(key, entry, waiter.question, layer, why)
             if hit is None:
                 self._begin(flight)
                 return
-            self._count["semantic_hits"] += bool(why)
+            self._shelf.count["semantic_hits"] += bool(why)
             waiter.deferred.set(hit)
         self._end(flight)
 
@@ -318,7 +244,7 @@ class CacheActor(Actor):
                 continue
             finally:
                 in_hand.reset(token)
-            self._count["misses"] += 1
+            self._shelf.count["misses"] += 1
             flight.payer, flight.call = waiter, call
             for other in flight.waiting:
                 if other is not waiter:
@@ -349,15 +275,15 @@ class CacheActor(Actor):
         question = None if payer is None else payer.question
         kept = None
         if question is not None and not flight.stale:
-            kept = self._keep(flight.key, value, question, flight)
+            kept = self._shelf.keep(flight.key, value, question, flight)
         payer = payer if payer in waiting else next(iter(waiting), None)
         for waiter in waiting:
             if waiter is payer:
                 waiter.deferred.set(Made(value=value))
                 continue
-            self._count["shared"] += 1
+            self._shelf.count["shared"] += 1
             if kept is not None and kept.usage is not None:
-                self._saved += kept.usage
+                self._shelf.saved += kept.usage
             copied = value
             if question is not None:
                 copied = _copied(waiter.question, value, flight)
@@ -366,7 +292,7 @@ class CacheActor(Actor):
 
     def _left(self, flight: Flight) -> None:
         flight.tee.wake()
-        if self._flights.get(flight.key) is flight and not flight.waiting:
+        if not flight.tee.done and not flight.waiting:
             flight.cancel()
             self._end(flight)
 
@@ -375,64 +301,16 @@ class CacheActor(Actor):
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
-    # -- keeping -----------------------------------------------------------------------------------
-
-    def _keep(
-        self,
-        key: bytes,
-        value: Any,  # Any: what was made
-        question: Question,
-        flight: Flight | None = None,
-    ) -> Entry | None:
-        """Keep a copy; None where there is none to be kept."""
-        try:
-            if not question.keeps(value):
-                self._count["refused"] += 1
-                return None
-            kept, size = question.freeze(value, None if flight is None else flight.tee)
-        except Exception:  # noqa: BLE001 - whatever cannot be copied
-            self._count["refused"] += 1
-            return None
-        now, wording = self._now(), question.wording
-        gate = b""
-        if self._meaning is not None and wording is not None:
-            gate = self._meaning.gate(wording) if flight is None else flight.gate
-        entry = Entry(
-            value=kept,
-            size=size,
-            at=now,
-            ends=end_of(question.ttl, self._draw(), now),
-            tenant=question.tenant,
-            tags=question.tags,
-            usage=question.usage_of(value),
-            seconds=0.0 if flight is None else now - flight.since,
-            gate=gate,
-            text=wording.text if gate and wording is not None else "",
-        )
-        if not self._entries.put(key, entry):
-            self._count["too_large"] += 1
-            return None
-        self._count["stored"] += 1
-        self._index(key, entry, question)
-        if question.persistent:
-            self._backing.save(key, entry)
-        return entry
-
-    def _index(self, key: bytes, entry: Entry, question: Question) -> None:
-        if self._meaning is not None and entry.gate and question.wording is not None:
-            self._meaning.add(key, entry.gate, question.wording.partition)
-
-    def _gone(self, key: bytes, entry: Entry) -> None:
-        if self._meaning is not None and entry.gate:
-            self._meaning.discard(key)
-
     # -- forgetting, telling -----------------------------------------------------------------------
 
     def _invalidate(self, wanted: Invalidate) -> int | None:
-        forgotten = self._entries.forget(wanted)
-        self._count["invalidated"] += forgotten
-        for flight in self._flights.values():
-            flight.stale = True
+        forgotten = self._shelf.entries.forget(wanted)
+        self._shelf.count["invalidated"] += forgotten
+        for flight in list(self._flights.values()):
+            question = flight.waiters[0].question
+            if is_wanted(wanted, question.tenant, question.tags):
+                flight.stale = True  # for those who wait; who asks from now on asks anew
+                del self._flights[flight.key]
         if not self._backing.configured:
             return forgotten
 
@@ -444,38 +322,13 @@ class CacheActor(Actor):
 
     def _ask_stats(self) -> CacheStats | None:
         if not self._backing.there:
-            return self._stats((0, 0))
+            return self._shelf.stats((0, 0), len(self._flights))
 
         async def with_file() -> CacheStats:
-            return self._stats(await self._backing.sizes())
+            return self._shelf.stats(await self._backing.sizes(), len(self._flights))
 
         self.background(with_file(), then=partial(Said, self.defer()))
         return None
-
-    def _stats(self, file: tuple[int, int]) -> CacheStats:
-        count, entries, backing = self._count, self._entries, self._backing
-        size = len(entries)  # first: it forgets what has ended
-        return CacheStats(
-            hits=count["hits"],
-            semantic_hits=count["semantic_hits"],
-            shared=count["shared"],
-            misses=count["misses"],
-            stored=count["stored"],
-            evicted=entries.evicted,
-            expired=entries.expired,
-            invalidated=count["invalidated"],
-            refused=count["refused"],
-            too_large=count["too_large"],
-            errors=count["errors"] + backing.errors,
-            size=size,
-            bytes=int(entries.currsize),
-            file_size=file[0],
-            file_bytes=file[1],
-            in_flight=len(self._flights),
-            saved=self._saved,
-            saved_seconds=self._saved_seconds,
-            problem=backing.problem,
-        )
 
     def _post(self, message: Any) -> None:  # Any: a message to itself
         """By itself: whoever caused it may be cancelled, and this has to arrive."""

@@ -52,11 +52,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     def matches(self, wanted: Invalidate) -> bool:
         """Whether it is to be forgotten."""
-        return (
-            (wanted.tool is None or f"tool:{wanted.tool}" in self.tags)
-            and (wanted.tag is None or wanted.tag in self.tags)
-            and (wanted.tenant is None or wanted.tenant == self.tenant)
-        )
+        return is_wanted(wanted, self.tenant, self.tags)
 
 
 class Entries(TLRUCache[bytes, Entry]):
@@ -128,6 +124,15 @@ class Entries(TLRUCache[bytes, Entry]):
         self.evicted += 1
         self._gone(key, entry)
         return key, entry
+
+
+def is_wanted(wanted: Invalidate, tenant: str, tags: tuple[str, ...]) -> bool:
+    """Whether what has this tenant and these tags is to be forgotten."""
+    return (
+        (wanted.tool is None or f"tool:{wanted.tool}" in tags)
+        and (wanted.tag is None or wanted.tag in tags)
+        and (wanted.tenant is None or wanted.tenant == tenant)
+    )
 
 
 def size_of(value: Any, more: Iterable[str] = ()) -> int:  # Any: whatever is kept

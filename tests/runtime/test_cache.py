@@ -624,13 +624,28 @@ async def test_what_is_made_while_it_is_invalidated_is_not_kept(gate: "Gate") ->
         agent = Agent(FakeModel(gate), cache="10m")
         run = rt.submit(agent, "q")
         await gate.auntil(arrived=1)
+        await rt.ainvalidate(tenant="other")
+        follower = rt.submit(agent, "q")
+        await turns()
+        assert gate.arrived == 1, "nothing of it was meant"
         await rt.ainvalidate(tenant="")
-        gate.open("old")
-        assert (await run).output == "old"
-        run = rt.submit(agent, "q")
+        later = rt.submit(agent, "q")
         await gate.auntil(arrived=2)
+        gate.open("old")
+        assert (await run).output == (await follower).output == "old"
         gate.open("new")
-        assert (await run).output == "new"
+        assert (await later).output == "new"
+        assert (await rt.arun(agent, "q")).output == "new"
+
+
+async def test_a_call_that_was_invalidated_is_cancelled_with_its_last_waiter(gate: "Gate") -> None:
+    """As any other."""
+    async with Runtime() as rt:
+        run = rt.submit(Agent(FakeModel(gate), cache="10m"), "q")
+        await gate.auntil(arrived=1)
+        await rt.ainvalidate(tenant="")
+        run.cancel()
+        await gate.auntil(cancelled=1)
 
 
 async def test_entries_end_and_not_all_at_once() -> None:
