@@ -20,7 +20,7 @@ from understudy.actors.agents.ports import Company
 from understudy.actors.agents.progress import Progress
 from understudy.actors.agents.spending import check_spent
 from understudy.messages.agents import Pending, Result
-from understudy.messages.chat import Message, UserMessage
+from understudy.messages.chat import AssistantMessage, Message, UserMessage
 from understudy.messages.chunks import AgentFinished, AgentStarted
 from understudy.messages.errors import ConfigError, ResponseError, TurnsExceededError
 from understudy.messages.models import Complete, Completion
@@ -110,7 +110,10 @@ async def _call(
             "result so far is in .partial"
         )
         raise TurnsExceededError(msg, partial=run.result(), usage=run.usage)
-    return await calling.answer(turn)
+    run.calling = turn
+    answers = await calling.answer(turn)
+    run.calling = None
+    return answers
 
 
 async def _resume(asking: Asking, calling: Calling | None, run: Progress) -> None:
@@ -120,7 +123,12 @@ async def _resume(asking: Asking, calling: Calling | None, run: Progress) -> Non
         names = "" if resume is None else ", ".join(each.name for each in resume.pending.calls)
         msg = f"resume=: this agent has no tools, and {names} waits to be called"
         raise ConfigError(msg)
-    _add(asking, run, await calling.resume(resume))
+    messages = resume.pending.messages
+    last = messages[-1] if messages else None
+    run.calling = last if isinstance(last, AssistantMessage) else None
+    answers = await calling.resume(resume)
+    run.calling = None
+    _add(asking, run, answers)
 
 
 def _add(asking: Asking, run: Progress, messages: tuple[Message, ...]) -> None:

@@ -45,6 +45,7 @@ class Progress:
         "begin",
         "blamed",
         "cached",
+        "calling",
         "cost",
         "history",
         "last",
@@ -71,6 +72,8 @@ class Progress:
         self.begin = now()
         self.history = message.history
         """The conversation before this run, as it was given or as its session has it."""
+        self.calling: AssistantMessage | None = None
+        """The turn whose tool calls are being made."""
         self.recollection: Recollection | None = None
         self.trimmed: Trimmed | None = None
         self.added: tuple[Message, ...] = ()

@@ -3,9 +3,9 @@
 Before the first request: the session's history, and passages of documents that answer the prompt.
 After the run: its turn, as a whole. A turn that has no answer because the run failed or was
 cancelled is kept only if tools were called in it: what they did has happened, and the model should
-know next time; a closing message says that there is no answer. Where nothing has happened, nothing
-is kept, so that asking again is not asking twice. A turn that waits for approval is kept when it
-has been resumed.
+know next time; closing messages say of what there is no result. Where nothing
+has happened, nothing is kept, so that asking again is not asking twice. A turn that waits for
+approval is kept when it has been resumed.
 
 A memory that cannot be written to, or asked for passages, ends no run: it is counted there. One
 whose history cannot be read does: an answer without it would be an answer to something else.
@@ -13,10 +13,19 @@ whose history cannot be read does: an answer without it would be an answer to so
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from understudy.messages.chat import AssistantMessage, Message, SystemMessage, UserMessage, text_of
+from understudy.actors.kernel.context import in_hand
+from understudy.messages.chat import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+    text_of,
+)
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import (
     DeadlineExceededError,
@@ -29,7 +38,9 @@ from understudy.messages.memories import Append, History, Kept, Passage, RagOpti
 if TYPE_CHECKING:
     from understudy.actors.agents.progress import Progress
     from understudy.actors.agents.tokenizers import Tokenizer
+    from understudy.actors.kernel.reply import Reply
     from understudy.messages.agents import Result
+    from understudy.messages.tools import ToolResult
 
 logger = logging.getLogger("understudy.memories")
 
@@ -110,25 +121,40 @@ async def keep(run: Progress, result: Result[Any]) -> None:  # Any: the output's
     bond = run.message.memory
     if bond.session is None or result.pending is not None:
         return
+    token = in_hand.set(None)  # on its own behalf: a cancel of the run must not take it back
     try:
-        await bond.ref.request(_append(run, _said(run)))
-    except (RunCancelledError, RuntimeStoppedError, DeadlineExceededError):
-        raise
-    except UnderstudyError as error:
+        reply: Reply[None] = bond.ref.request(_append(run, _said(run)))
+    finally:
+        in_hand.reset(token)
+    bond.ref.cell.system.hasten(reply)
+    if not reply.done:
+        ended = asyncio.get_running_loop().create_future()
+
+        def wake(_: Reply[None]) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        reply.add_done_callback(wake)
+        await ended
+    error = reply.outcome().error
+    if error is not None:
         bond.shelf.failed(error)
         logger.warning("a turn of a session is not kept: %s", error)
 
 
 def keep_failed(run: Progress, error: BaseException) -> None:
     """Leave what has happened in a turn that came to nothing; does not wait."""
-    bond, resume = run.message.memory, run.message.resume
+    bond = run.message.memory
     if bond.session is None or run.recollection is None:
         return
-    happened = len(run.added) > (1 if resume is None else 0)
-    if not happened:
+    kind = type(error).__name__
+    if isinstance(error, asyncio.CancelledError):
+        kind = RunCancelledError.__name__
+    cut = _cut(run, kind)
+    if not cut and not any(isinstance(each, ToolMessage) for each in run.added):
         return
-    closing = AssistantMessage(content=f"[no answer: {type(error).__name__}]")
-    said = _said(run)
+    closing = AssistantMessage(content=f"[no answer: {kind}]")
+    said = (*_said(run), *cut)
     if isinstance(said[-1], AssistantMessage):
         said = said[:-1]  # it was said, but then refused: a budget, an output that is none
     cell = bond.ref.cell
@@ -156,6 +182,26 @@ def _said(run: Progress) -> tuple[Message, ...]:
     if resume is None:
         return run.added
     return (*resume.pending.messages[resume.pending.before :], *run.added)
+
+
+def _cut(run: Progress, kind: str) -> tuple[Message, ...]:
+    """The calls that were being made when it ended, each with a result or a note of none."""
+    turn, resume = run.calling, run.message.resume
+    if turn is None:
+        return ()
+    known: dict[str, ToolResult] = {}
+    resumed = resume is not None and turn is resume.pending.messages[-1]  # that is said already
+    if resume is not None and resumed:
+        known = {each.call_id: each for each in resume.pending.done}
+    results = []
+    for call in turn.tool_calls:
+        result = known.get(call.id)
+        content = f"[no result: {kind}]" if result is None else result.content
+        is_error = result is None or result.error is not None
+        results.append(
+            ToolMessage(call_id=call.id, name=call.name, content=content, is_error=is_error)
+        )
+    return tuple(results) if resumed else (turn, *results)
 
 
 def _append(run: Progress, messages: tuple[Message, ...]) -> Append:

@@ -9,6 +9,8 @@ import pytest
 from understudy import (
     Agent,
     AssistantMessage,
+    Budget,
+    BudgetExceededError,
     ConfigError,
     DeadlockError,
     Memory,
@@ -232,6 +234,62 @@ def test_a_turn_that_failed_is_kept_only_if_something_has_happened(runtime: Runt
     ]
     assert kept[-1].content == "[no answer: ServerError]"
     assert agent.run("y", session="s", runtime=runtime).output == "fine"
+
+
+def test_calls_that_were_cut_off_have_no_result(runtime: Runtime, gate: Any) -> None:
+    """Nobody knows whether they were done: that is what is kept of them."""
+    agent = Agent(FakeModel([[call("wait"), call("wait")], "ok"]), tools=[waiter(gate)])
+    run = agent.submit("x", session="s", runtime=runtime)
+    gate.until(waiting=2)
+    run.cancel()
+    with pytest.raises(RunCancelledError):
+        run.get(timeout=10)
+    agent.run("y", session="s", runtime=runtime)  # behind it
+    said = texts(runtime.memory.history("s", runtime=runtime))[:-2]
+    no_result = "[no result: RunCancelledError]"
+    assert said == ["x", "", no_result, no_result, "[no answer: RunCancelledError]"]
+
+
+def test_a_resumed_turn_that_is_cut_off_keeps_what_was_done(runtime: Runtime, gate: Any) -> None:
+    """Results of before the approval are known, that of the approved call is not."""
+
+    def look() -> str:
+        """Look."""
+        return "seen"
+
+    wait = tool(requires_approval=True)(waiter(gate))
+    agent = Agent(FakeModel([[call("look"), call("wait")], "ok"]), tools=[look, wait])
+    pending = agent.run("x", session="s", runtime=runtime).pending
+    assert pending is not None
+    run = agent.submit(resume=pending.approve(), session="s", runtime=runtime)
+    gate.until(waiting=1)
+    run.cancel()
+    with pytest.raises(RunCancelledError):
+        run.get(timeout=10)
+    agent.run("y", session="s", runtime=runtime)  # behind it
+    said = texts(runtime.memory.history("s", runtime=runtime))[:-2]
+    no_result = "[no result: RunCancelledError]"
+    assert said == ["x", "", "seen", no_result, "[no answer: RunCancelledError]"]
+
+
+def waiter(gate: Any) -> Any:
+    """A tool that waits at the gate."""
+
+    async def wait() -> str:
+        """Wait."""
+        return str(await gate())
+
+    return wait
+
+
+def test_an_answer_that_was_refused_is_no_turn(runtime: Runtime) -> None:
+    """The budget was spent by it; no tool was called, so it can be asked again."""
+    agent = Agent(FakeModel(["word " * 100, "ok"]))
+    with pytest.raises(BudgetExceededError):
+        agent.run("x", session="s", budget=Budget(tokens=50), runtime=runtime)
+    assert runtime.memory.history("s", runtime=runtime) == ()
+    agent.run("x", session="s", runtime=runtime)
+    assert texts(runtime.memory.history("s", runtime=runtime)) == ["x", "ok"]
 
 
 def test_a_cancelled_turn_leaves_nothing_half(runtime: Runtime, gate: Any) -> None:

@@ -1,6 +1,7 @@
 """No session and no tenant ever sees another one's words, in whatever order things happen."""
 
 import asyncio
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Coroutine
@@ -10,9 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy import Agent, Memory, Runtime, UserMessage
+from understudy import (
+    Agent,
+    AssistantMessage,
+    Memory,
+    RunCancelledError,
+    Runtime,
+    ToolMessage,
+    UserMessage,
+)
 from understudy.messages.chat import Message, text_of
-from understudy.testing import FakeModel, SimRuntime
+from understudy.testing import FakeModel, SimRuntime, call
 
 TENANTS, SESSIONS = ("acme", ""), ("alice", "bob")
 WORD = re.compile(r"\w+-\w+-\d+")
@@ -94,6 +103,48 @@ def test_random_interleavings_never_cross(
     asyncio.run(main())
     assert witness.crossings == 0
     assert witness.heard == sum(move == "run" for move, _, _ in plan)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_tools_did_is_never_forgotten(seed: int) -> None:
+    """Whenever a run is cancelled: its turn is whole, or nothing has happened in it."""
+    acted: list[str] = []
+
+    async def act(word: str) -> str:
+        """Act."""
+        acted.append(word)
+        return "acted"
+
+    async def answer(messages: tuple[Message, ...]) -> Any:  # Any: a text, or calls
+        last = messages[-1]
+        if isinstance(last, UserMessage):
+            return [call("act", word=last.content)]
+        return "done"
+
+    agent = Agent(FakeModel(answer), tools=[act])
+
+    async def main(rt: Runtime) -> None:
+        draw = rt.system.random
+        for number in range(6):
+            run = rt.submit(agent, f"w{number}", session="s")
+            for _ in range(draw.randrange(30)):
+                await asyncio.sleep(0)
+            run.cancel()
+            with contextlib.suppress(RunCancelledError):
+                await run
+        await agent.arun("last", session="s", runtime=rt)  # behind all of them
+        kept = await rt.memory.ahistory("s", runtime=rt)
+        turns = [kept[at : at + 4] for at in range(0, len(kept), 4)]
+        for user, calls, result, end in turns:
+            assert isinstance(user, UserMessage)
+            assert isinstance(calls, AssistantMessage)
+            assert isinstance(result, ToolMessage)
+            assert result.content in ("acted", "[no result: RunCancelledError]")
+            assert end.content in ("done", "[no answer: RunCancelledError]")
+            assert result.content != "acted" or user.content in acted
+        assert set(acted) <= {turn[0].content for turn in turns}
+
+    SimRuntime(seed).run(main)
 
 
 @pytest.mark.parametrize("seed", range(12))
