@@ -198,7 +198,8 @@ class MemoryStats(msgspec.Struct, frozen=True, kw_only=True):
             whose tenant was erased while they were made.
         failed_writes: turns that could not be written (the disk is full, ...); they stay in the
             process and are written with the next turn of their session.
-        last_error: of the last of them.
+        failed_recalls: runs that went on without passages, because they could not be asked for.
+        last_error: of the last failure.
         recalls, recall_hits: questions, and how many of them were answered from the cache.
         bad_vectors: vectors of passages and questions that were none, or had another dimension.
     """
@@ -211,6 +212,7 @@ class MemoryStats(msgspec.Struct, frozen=True, kw_only=True):
     expired: int
     dropped_turns: int
     failed_writes: int
+    failed_recalls: int
     last_error: str | None
     recalls: int
     recall_hits: int

@@ -110,7 +110,7 @@ async def recollect(run: Progress, tokenizer: Tokenizer) -> None:
     except (RunCancelledError, RuntimeStoppedError, DeadlineExceededError):
         raise
     except UnderstudyError as error:
-        bond.shelf.failed(error)
+        bond.shelf.unanswered(error)
         logger.warning("a run goes on without passages: %s", error)
         return
     given.passages = fitting(found.passages, rag.max_tokens, tokenizer)

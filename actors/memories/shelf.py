@@ -95,7 +95,7 @@ class Shelf:
         """Whether documents were ingested; None: the file has not been asked."""
         self.loaded = self.passivated = self.evicted = self.expired = 0
         self.dropped_turns = self.failed_writes = self.recalls = self.recall_hits = 0
-        self.bad_vectors = 0
+        self.bad_vectors = self.failed_recalls = 0
         self.last_error: str | None = None
 
     def find(self, key: Key, now: float) -> Talk | None:
@@ -175,6 +175,11 @@ class Shelf:
         self.failed_writes += 1
         self.last_error = str(error)
 
+    def unanswered(self, error: BaseException) -> None:
+        """A run goes on without passages."""
+        self.failed_recalls += 1
+        self.last_error = str(error)
+
     def stats(self) -> MemoryStats:
         """What there is; any thread."""
         return MemoryStats(
@@ -186,6 +191,7 @@ class Shelf:
             expired=self.expired,
             dropped_turns=self.dropped_turns,
             failed_writes=self.failed_writes,
+            failed_recalls=self.failed_recalls,
             last_error=self.last_error,
             recalls=self.recalls,
             recall_hits=self.recall_hits,

@@ -158,6 +158,19 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path, spoil: Any, told
     assert before is None or path.read_bytes() == before
 
 
+def test_a_run_without_a_session_goes_on_without_passages(tmp_path: Path) -> None:
+    """They would have helped, but it can be answered; the memory counts it."""
+    path = tmp_path / "chat.db"
+    _garbage(path)
+    with Runtime() as rt:
+        memory = Memory(path=path)
+        result = Agent(FakeModel.echo(), memory=memory).run("x", runtime=rt)
+        assert (result.output, result.passages) == ("echo: x", ())
+        stats = rt.crew.memories.find(memory).shelf.stats()
+        assert stats.failed_recalls == 1
+        assert "not a database" in str(stats.last_error)
+
+
 def test_a_file_has_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes second is told so, and gets it when the first has ended."""
     monkeypatch.setattr("understudy.actors.memories.database.PATIENCE", 0.01)
