@@ -1,11 +1,13 @@
 """A soak: everything at full load for some minutes, with faults, and what it leaves behind.
 
-    python -m benchmarks.soak --minutes 10
+    python -m benchmarks.soak --minutes 30
 
 Pools on the loop and on threads, agent runs, streams and workflows run at once while workers are
-killed, handlers crash, requests time out and runs are cancelled. Once a second the resident set,
-the threads and the open files are read; their slopes over the second half are printed, and the
-ledger, which has to balance.
+killed, handlers crash, requests time out and runs are cancelled; beside them agents with tools,
+sessions and caches ask a provider in another process that resets, truncates and refuses, and the
+configuration is reloaded. Once a second the resident set, the threads, the sockets and the open
+files are read; their slopes over the second half are printed, and the ledger, which has to balance.
+What is not flat, from two minutes on, is the exit code.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ import argparse
 import asyncio
 import gc
 import random
-import threading
 import time
-from pathlib import Path
+
+from benchmarks.soak_provider import OPTIONS, converse_for_ever, reload_for_ever
+from benchmarks.soak_samples import Sample, sample, verdict
 
 from understudy import Actor, Agent, Runtime, UnderstudyError, Workflow, step
 from understudy.testing import FakeModel
-
-Sample = tuple[float, float, int, int]
+from understudy.testing.provider_server.process import provider_process
 
 
 class Echo(Actor):
@@ -125,42 +127,24 @@ async def run_for_ever(rt: Runtime, stop: asyncio.Event, counts: Counts, seed: i
                 counts.failed += 1
 
 
-def sample(begin: float) -> Sample:
-    """Seconds, resident MiB, threads, open files."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
-    return (
-        time.monotonic() - begin,
-        resident,
-        threading.active_count(),
-        sum(1 for _ in Path("/proc/self/fd").iterdir()),
-    )
-
-
-def slope(samples: list[Sample], column: int) -> float:
-    """Units a minute over the second half, by least squares."""
-    half = samples[len(samples) // 2 :]
-    times = [each[0] / 60 for each in half]
-    values = [float(each[column]) for each in half]
-    mean_time, mean_value = sum(times) / len(times), sum(values) / len(values)
-    spread = sum((at - mean_time) ** 2 for at in times) or 1.0
-    pairs = zip(times, values, strict=True)
-    return sum((at - mean_time) * (value - mean_value) for at, value in pairs) / spread
-
-
-async def soak(minutes: float) -> None:
-    """Load, sample, print."""
+async def soak(minutes: float) -> list[str]:
+    """Load, sample, print; gives what was not as it should be."""
     stop, counts, samples = asyncio.Event(), Counts(), list[Sample]()
+    outcomes: dict[str, int] = {}
     begin = time.monotonic()
-    async with Runtime(name="soak") as rt:
+    async with provider_process(*OPTIONS) as provider, Runtime(name="soak") as rt:
         async with asyncio.TaskGroup() as load:
             for seed in range(4):
                 load.create_task(ask_for_ever(rt, stop, counts, seed))
                 load.create_task(run_for_ever(rt, stop, counts, seed + 100))
+                talk = converse_for_ever(rt, stop, outcomes, f"{provider.url}/v1", seed + 200)
+                load.create_task(talk)
+            load.create_task(reload_for_ever(rt, stop, outcomes))
             while time.monotonic() - begin < minutes * 60:
                 await asyncio.sleep(1)
-                samples.append(sample(begin))
+                samples.append(sample(time.monotonic() - begin))
             stop.set()
+        health = rt.health()
         report = await rt.astop()
     gc.collect()
     seconds = time.monotonic() - begin
@@ -168,20 +152,24 @@ async def soak(minutes: float) -> None:
     print(f"{seconds:.0f} s, {ledger.accepted:,} messages ({ledger.accepted / seconds:,.0f}/s), ")
     print(f"  {counts.asked:,} jobs, {counts.runs:,} runs, {counts.cancelled:,} cancelled, ")
     print(f"  {counts.killed:,} workers killed, {counts.failed:,} requests failed as drawn")
-    for column, name in ((1, "resident set, MiB"), (2, "threads"), (3, "open files")):
-        values = [each[column] for each in samples]
-        middle = samples[len(samples) // 2][column]
-        last, peak = values[-1], max(values)
-        print(f"  {name}: {middle:.1f} at half time, {last:.1f} at the end, peak {peak:.1f}")
-        print(f"    slope over the second half: {slope(samples, column):+.3f} a minute")
+    said = ", ".join(f"{count:,} {name}" for name, count in sorted(outcomes.items()))
+    print(f"  over sockets: {said}")
+    wrong = verdict(samples, minutes=minutes)
     print(f"  ledger balanced: {ledger.balanced}; abandoned: {len(report.abandoned)}")
     print(f"  {ledger}")
+    if not ledger.balanced or report.abandoned:
+        wrong.append("the ledger does not balance, or something was abandoned")
+    if not health.live or health.open_runs:
+        wrong.append(f"at the end: {health}")
+    return wrong
 
 
 if __name__ == "__main__":
     import logging
+    import sys
 
     logging.getLogger("understudy").setLevel(logging.CRITICAL)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=0.5)
-    asyncio.run(soak(parser.parse_args().minutes))
+    wrong = asyncio.run(soak(parser.parse_args().minutes))
+    sys.exit("not flat: " + "; ".join(wrong) if wrong else 0)

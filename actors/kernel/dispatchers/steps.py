@@ -7,6 +7,7 @@ what it waits for, and is then awaited as if the runner's task had done so from 
 from __future__ import annotations
 
 import types
+from asyncio import CancelledError
 from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +36,10 @@ def resume(
         try:
             if thrown is not None:
                 error, thrown = thrown, None
+                # As a task does it that is cancelled: what is waited for is cancelled with it, else
+                # an inner task runs on, or a socket is closed under a connect that is still tried.
+                if isinstance(error, CancelledError) and hasattr(waits_on, "cancel"):
+                    waits_on.cancel()
                 raise error
             yield waits_on
         except BaseException as error:
