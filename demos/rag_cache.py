@@ -5,25 +5,36 @@ from functools import partial
 
 from claim import Claim, Switches, in_turns, judged, main, seconds
 
-from understudy import Agent, Memory, Runtime
+from understudy import Agent, Runtime
 from understudy.actors.rules.tokens import estimate_tokens
-from understudy.messages.memories import RagOptions
+from understudy.runtime.config.load import load_config
 from understudy.testing import FakeModel, ManualClock
+
+CONFIGURATION = """
+[memory]
+provider = "memory"
+connection = "inmemory"
+
+[memory.rag]
+max_tokens = 2000
+cache_results = true
+cache_ttl = "10m"
+"""
 
 
 def claims(switches: Switches) -> Iterator[Claim]:
-    """The guide's [memory.rag]: 2,000 tokens, results cached for ten minutes."""
+    """The guide's configuration, over documents made for the occasion."""
     documents = {
         f"paper-{n}": f"# Paper {n}\n\n"
         + f"Mailboxes of kind {n} are bounded by number {n * 7}. " * 40
         for n in range(switches.size(500, 20))
     }
     clock = ManualClock()
-    memory = Memory(rag=RagOptions(max_tokens=2000, cache_results=True, cache_ttl=600.0))
     fake = FakeModel.echo()
-    agent = Agent(switches.model_or(fake), memory=memory)
+    agent = Agent(switches.model_or(fake))
     question = "How are mailboxes of kind 7 bounded?"
-    with Runtime(clock=clock):
+    with Runtime(clock=clock, config=load_config(CONFIGURATION, {})) as rt:
+        memory = rt.memory
         taken_in = seconds(partial(memory.ingest, documents))
         first = seconds(partial(memory.recall, question))
         again = in_turns({"": partial(memory.recall, question)}, switches.size(100, 5))[""]

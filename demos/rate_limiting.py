@@ -4,31 +4,30 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from claim import Claim, Switches, judged, main, seconds
 
-from understudy import Agent, Limit, Runtime
+from understudy import Agent, Limit, Runtime, ToolCall, run_tools, tool
+from understudy.runtime.config.load import load_config
 from understudy.testing import FakeModel
 
 
 class Watch:
-    """A model that writes down when it is asked, and by how many at a time."""
+    """A model, or a tool, that writes down when it is asked, and by how many at a time."""
 
     def __init__(self, takes: float) -> None:
-        self.takes = takes
+        self.takes, self.running, self.peak = takes, 0, 0
         self.starts: list[float] = []
-        self.running = self.peak = 0
 
     async def __call__(self, _: Any) -> str:  # Any: the conversation
         """Answer, after a while."""
         self.starts.append(time.perf_counter())
         self.running += 1
         self.peak = max(self.peak, self.running)
-        try:
-            await asyncio.sleep(self.takes)
-        finally:
-            self.running -= 1
+        await asyncio.sleep(self.takes)
+        self.running -= 1
         return "done"
 
 
@@ -41,14 +40,18 @@ def claims(switches: Switches) -> Iterator[Claim]:
     """Many runs at once; what arrives at the model."""
     rate, runs = switches.size(10, 200), switches.size(35, 20)
     loose, smooth, slow = Watch(0.0), Watch(0.0), Watch(switches.seconds(0.2, 0.01))
-    even = {"even:*": Limit(requests_per_second=rate, burst=1 / rate)}
-    with Runtime(limits=even):
+    with Runtime(limits={"even:*": Limit(requests_per_second=rate, burst=1 / rate)}):
         by_name = Agent(switches.model_or(FakeModel(loose)), name="limited", rate_limit=rate)
         taken = seconds(lambda: by_name.map(["go"] * runs, max_concurrent=runs))
         by_account = Agent(FakeModel(smooth, name="even"))
         by_account.map(["go"] * runs, max_concurrent=runs)
         narrow = Agent(switches.model_or(FakeModel(slow)), name="narrow", max_concurrent=5)
         narrow.map(["go"] * runs, max_concurrent=runs)
+    tools = Watch(switches.seconds(0.2, 0.01))
+    config = load_config(f"[tools]\nrate_limit = {rate}\nmax_concurrent = 5", {})
+    calls = [ToolCall(id=str(n), name="work", arguments={}) for n in range(runs)]
+    with Runtime(config=config):
+        run_tools(calls, [tool(name="work")(partial(tools, None))], max_concurrent=runs)
     most = busiest(loose.starts, 1.0) if loose.starts else round(runs / taken)
     yield Claim(
         claimed=f"WithRateLimit({rate}): {rate} requests a second",
@@ -60,11 +63,15 @@ def claims(switches: Switches) -> Iterator[Claim]:
     )
     yield Claim(
         claimed="WithMaxConcurrent(5): at most 5 concurrent requests",
-        measured=f"at most {slow.peak} of {runs} at a time; the others waited their turn"
-        if not switches.model
-        else "only a model that is played here can count them",
-        verdict=judged(slow.peak <= 5) if not switches.model else "not judged",
+        measured=f"{slow.peak or 'an unknown number'} of {runs} at a time, the others waited",
+        verdict=judged(slow.peak <= 5) if slow.peak else "not judged",
         how="counted inside the model, over all runs of agents with this name",
+    )
+    yield Claim(
+        claimed=f"or in the configuration: [tools] rate_limit = {rate}, max_concurrent = 5",
+        measured=f"at most {busiest(tools.starts, 1.0)} within a second, {tools.peak} at a time",
+        verdict=judged(tools.peak <= 5) if busiest(tools.starts, 1) <= rate + 1 else "in part",
+        how="counted inside a tool; over all tools of the runtime, with the same burst",
     )
 
 

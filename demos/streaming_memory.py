@@ -40,7 +40,7 @@ def claims(switches: Switches) -> Iterator[Claim]:
     ):
         share = peaks[work] / peaks[whole]
         measured = (
-            f"{peaks[whole]:.1f} MiB whole, {peaks[work]:.1f} MiB streamed: {share:.0%} of it"
+            f"{peaks[whole]:.1f} MiB whole, {peaks[work]:.1f} streamed: {share:.1f} times that"
         )
         if work is streamed:
             measured += "; the run keeps the text for its result unless retain= says otherwise"

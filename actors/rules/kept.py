@@ -55,7 +55,9 @@ class _Whole:
 
     @property
     def text(self) -> str:
-        return "".join(self._pieces)
+        # In the pieces' place, so that asking again does not hold the text a second time.
+        self._pieces[:] = ["".join(self._pieces)]
+        return self._pieces[0]
 
     @property
     def tokens(self) -> int:
