@@ -11,7 +11,11 @@ from itertools import groupby
 
 from understudy.actors.models.refusals import refusals
 from understudy.actors.models.registry import provider_for
+from understudy.actors.tools.caching import caching_of
+from understudy.actors.tools.signature import Signature
+from understudy.actors.tools.table import specs_of
 from understudy.messages.errors import ConfigError
+from understudy.messages.functions import FunctionRef
 from understudy.messages.secrets import Secret
 from understudy.runtime.config.problems import shown
 from understudy.runtime.config.read import SECTIONS
@@ -69,6 +73,7 @@ def notes(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
         given = [name for name, value in fields.items() if value is not None]
         yield from _of_model("llm", llm.model, llm.base_url, given)
     yield from _of_keys(config, environ)
+    yield from _of_tools(config)
 
 
 def _of_model(where: str, model: str, base_url: str | None, given: list[str]) -> Iterator[str]:
@@ -95,3 +100,17 @@ def _of_keys(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
                 yield f'{where}.api_key: the key itself is in the file; write "env:NAME" instead'
         elif key is not None and not environ.get(key.removeprefix("env:")):
             yield f"{where}.api_key: the environment variable {key.removeprefix('env:')} is not set"
+
+
+def _of_tools(config: Config) -> Iterator[str]:
+    """Tools whose results are not kept although `[tools.cache]` is enabled."""
+    switch = config.tools.cache.switch
+    for name, agent in config.agents.items() if switch is not None else ():
+        for spec in specs_of(agent.tools):
+            function = spec.function
+            signature = (
+                None if isinstance(function, FunctionRef) else Signature(function, spec.name)
+            )
+            caching = caching_of(spec, signature, switch)
+            if caching is not None and caching.left_out is not None:
+                yield f"agents.{name}: tool {spec.name} is not cached: {caching.left_out}"

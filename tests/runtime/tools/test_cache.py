@@ -23,6 +23,7 @@ from understudy import (
 from understudy.messages.caches import CacheSpec
 from understudy.messages.codec import decode, encode
 from understudy.messages.tools import ToolSpec
+from understudy.runtime.config.explain import notes
 from understudy.runtime.config.load import load_config
 from understudy.testing import FakeModel, ManualClock, assert_quiet
 from understudy.testing import call as call_of
@@ -290,6 +291,16 @@ async def test_those_that_are_left_out_are_logged_once(caplog: pytest.LogCapture
         "tool look is not cached: it does not say effects='none' or 'idempotent'",
     ]
     assert all("name it in [tools.cache] include" in told[number] for number in (0, 2))
+
+
+def test_a_check_of_the_file_names_those_that_are_left_out() -> None:
+    """Before anything runs, for the tools of its agents."""
+    text = '[tools.cache]\n[agents.a]\nmodel = "local:extractive"\ntools = ["uuid:uuid4"]'
+    found = [each for each in notes(load_config(text, {}), {}) if "is not cached" in each]
+    assert [each.partition(":")[0] for each in found] == ["agents.a"] * len(found)
+    assert any("tool uuid4 is not cached: it does not say effects" in each for each in found)
+    off = text.replace("[tools.cache]", "[tools.cache]\nenabled = false")
+    assert not [each for each in notes(load_config(off, {}), {}) if "is not cached" in each]
 
 
 async def test_how_long_and_how_many_the_file_says() -> None:
