@@ -341,3 +341,19 @@ def test_options_that_cannot_be_are_refused() -> None:
         StreamOptions(flush_interval=-1)
     with pytest.raises(ConfigError, match="retain='all'"):
         StreamOptions(retain="all")  # type: ignore[arg-type]
+
+
+async def test_an_owner_that_leaves_lets_the_producer_go_on() -> None:
+    """Its heir has read all that there is, and waits for what the producer has no room for."""
+    stream, owner = buffer(1)
+    other = subscribe(stream)
+    stream.offer("a")
+    waiting = asyncio.ensure_future(stream.room())
+    assert text(await read(other, 1)) == "a"
+    reading = asyncio.ensure_future(other.anext_batch())
+    await turns()
+    assert not waiting.done()
+    assert owner.leave() is False
+    await asyncio.wait_for(waiting, 10)
+    stream.offer("b")
+    assert text(await asyncio.wait_for(reading, 10)) == "b"
