@@ -13,7 +13,7 @@ from understudy.actors.kernel.ref import INFINITE
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.rules.retries import RetryPolicy, retry_delay
 from understudy.messages.envelope import Origin
-from understudy.messages.errors import ConfigError, UnderstudyError, to_wire
+from understudy.messages.errors import ConfigError, RunCancelledError, UnderstudyError, to_wire
 from understudy.messages.events import StepCompleted, StepDispatched, StepFailed, StepRetried
 from understudy.messages.records import StepRecord
 from understudy.messages.workflows import Choice, PoolRef, RunStep, WorkflowSpec
@@ -133,6 +133,12 @@ class Dispatch:
                     label=record.label,
                 )
             )
+
+    def cut_off(self, record: StepRecord | None) -> None:
+        """A step ends because its run does: whoever reads along is told."""
+        if self._chorus is not None and record is not None:
+            error = RunCancelledError(f"step {record.path} was cancelled: {record.why}")
+            self._chorus.end(record.path, record.duration, error)
 
     def _apart(self, launch: Launch, kind: int, sink: Any) -> Reply[Any]:  # Any: a StreamBuffer
         """What is done by no step worker: a nested run, or a job of a pool."""

@@ -191,6 +191,7 @@ class RunActor(Actor):
             plan.cancel(now, why)
         for launch in left.values():
             launch.reply.cancel(expired=self._expired)
+            self._dispatch.cut_off(plan.records.get(launch.path))
         origin = self._env.origin or _NOWHERE
         result = WorkflowResult(
             name=plan.spec.name,

@@ -178,3 +178,78 @@ def test_what_a_stream_does_not_keep_the_steps_still_get(runtime: Runtime) -> No
     with flow.stream("?", runtime=runtime, retain="none") as stream:
         result: Any = stream.wait()
     assert result.output == "ABCDEF"
+
+
+def test_rounds_of_a_loop_have_paths_of_their_own(runtime: Runtime) -> None:
+    """The text of each round is there once, under its path."""
+    flow = Workflow.loop("talk", step("say", says("hi ")), max_iterations=2)
+    with flow.stream("?", runtime=runtime, flush_interval=0) as stream:
+        texts = [(chunk.step, chunk.delta) for chunk in stream if chunk.delta]
+    assert texts == [("talk#1/say", "hi "), ("talk#2/say", "hi ")]
+    assert stream.result.iterations == 2  # type: ignore[attr-defined]
+
+
+def test_what_was_heard_is_not_said_again(runtime: Runtime) -> None:
+    """A step that fails after its first words is not tried again; one that was silent is."""
+    calls = 0
+
+    def breaks(_: object) -> Any:
+        nonlocal calls
+        calls += 1
+        yield "half "
+        raise ServerError("down", retryable=True)
+
+    def silent(value: str) -> str:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise ServerError("down", retryable=True)
+        return value
+
+    heard = Workflow.sequential("w", step("a", Agent(FakeModel(breaks), retries=0), retries=2))
+    with heard.stream("?", runtime=runtime, flush_interval=0) as stream:
+        chunks = list(stream)
+    assert [chunk.delta for chunk in chunks if chunk.delta] == ["half "]
+    assert calls == 1
+    again = Workflow.sequential("w", step("a", silent, retries=2))
+    with again.stream("?", runtime=runtime) as stream:
+        kinds = [type(chunk) for chunk in stream if isinstance(chunk, (StepStarted, StepFinished))]
+    assert (kinds, calls) == ([StepStarted, StepFinished], 3)
+
+
+def test_timeouts_are_the_same_when_somebody_reads() -> None:
+    """A step's and the run's, streamed or not."""
+
+    async def never(value: str) -> None:
+        await asyncio.Event().wait()
+
+    async def main(rt: Runtime) -> list[str]:
+        found = []
+        for flow in (
+            Workflow.sequential("w", step("a", never, timeout=5)),
+            Workflow.sequential("w", step("a", never), timeout=7),
+        ):
+            begin = rt.system.now()
+            async with flow.astream("?", runtime=rt) as stream:
+                failed = [str(c.error) async for c in stream if isinstance(c, StreamFailed)]
+                found.append(f"{failed[0]} after {rt.system.now() - begin:.0f}")
+        return found
+
+    assert SimRuntime(1).run(main) == [
+        "step a failed: a took longer than its timeout of 5 s after 5",
+        "w: the run took longer than 7 s after 7",
+    ]
+
+
+def test_who_is_cancelled_has_finished_too(runtime: Runtime) -> None:
+    """A step that another one has overtaken ends in the stream, and says why."""
+
+    async def never(value: str) -> None:
+        await asyncio.Event().wait()
+
+    flow = Workflow.parallel("w", step("slow", never), step("quick", shout), join="any")
+    with flow.stream("x", runtime=runtime) as stream:
+        ends = {c.step: c.error for c in stream if isinstance(c, StepFinished)}
+    assert ends["quick"] is None
+    assert ends["slow"] is not None
+    assert "enough other steps were done" in ends["slow"].message
