@@ -60,8 +60,9 @@ class RunActor(Actor):
         """Begin, go on, or end."""
         plan = self._plan
         if type(message) is Launch:
-            if plan is None or self._outstanding.pop(message.path, None) is not message:
+            if plan is None or self._outstanding.get(message.path) is not message:
                 return  # of a run that is over
+            del self._outstanding[message.path]
             now = self._cell.system.now() - self._started
             self._back(plan, message, now)
         elif isinstance(message, RunWorkflow):

@@ -14,6 +14,7 @@ from understudy import (
     Workflow,
     WorkflowComplete,
     WorkflowError,
+    all_of,
     choose,
     converged,
     not_,
@@ -129,6 +130,8 @@ def test_a_loop_ends_for_a_reason(runtime: Runtime) -> None:
         (output_matches("^x{2}$"), "xx"),
         (not_(output_matches("^x?$")), "xx"),
         (tokens_over(10_000), "xxxx"),
+        (all_of(output_contains("xxx"), converged()), "xxxx"),
+        (all_of(output_contains("xx"), not_(converged())), "xx"),
         (lambda ctx: len(ctx["add"]) == 3, "xxx"),
     ],
 )
@@ -321,13 +324,14 @@ def test_the_innermost_workflow_is_completed(runtime: Runtime) -> None:
             raise WorkflowComplete("left")
         return value + "x"
 
-    inner = Workflow.loop("inner", step("grow", enough))
+    inner = Workflow.loop("inner", step("grow", enough), step("later", pass_on))
     result = Workflow.sequential("w", step("loop", inner), step("end", shout)).run(
         "", runtime=runtime
     )
     assert result.output == "LEFT"
     assert result.completed_early == ""
     assert result.steps["loop#3/grow"].why == "it completed the workflow"
+    assert result.steps["loop#3/later"].status == "skipped"
 
 
 def test_waits_are_told_apart() -> None:

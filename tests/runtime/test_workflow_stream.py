@@ -217,6 +217,22 @@ def test_what_was_heard_is_not_said_again(runtime: Runtime) -> None:
     assert (kinds, calls) == ([StepStarted, StepFinished], 3)
 
 
+def test_a_step_that_was_heard_and_is_late_is_not_tried_again() -> None:
+    """Whoever reads along never reads a beginning twice."""
+
+    async def hangs(_: object) -> AsyncIterator[str]:
+        yield "half "
+        await asyncio.sleep(1_000)
+
+    flow = Workflow.sequential("w", step("a", Agent(FakeModel(hangs)), retries=2, timeout=5))
+
+    async def main(rt: Runtime) -> list[str]:
+        async with flow.astream("?", runtime=rt, flush_interval=0) as stream:
+            return [chunk.delta async for chunk in stream if chunk.delta]
+
+    assert SimRuntime(1).run(main) == ["half "]
+
+
 def test_timeouts_are_the_same_when_somebody_reads() -> None:
     """A step's and the run's, streamed or not."""
 
