@@ -4,6 +4,7 @@ PYTHON ?= $(if $(wildcard .venv/.pins),.venv/bin/python,python3)
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 BIN := .venv/bin
 READY := .venv/.package
+BENCHMARKS := kernel processes digest limits models agents tools streams caches memories workflows provider_server
 DOCUMENTS := README.md CHANGELOG.md CONTRIBUTING.md docs messages actors runtime
 
 .DELETE_ON_ERROR:
@@ -22,7 +23,7 @@ test: lint type  ## everything that CI checks
 	$(BIN)/pytest -n auto --dist loadfile
 
 bench: $(READY)  ## the figures of docs/performance.md
-	$(BIN)/python -m benchmarks.kernel; $(BIN)/python -m benchmarks.processes; $(BIN)/python -m benchmarks.digest; $(BIN)/python -m benchmarks.limits; $(BIN)/python -m benchmarks.models; $(BIN)/python -m benchmarks.memories; $(BIN)/python -m benchmarks.caches
+	for what in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$what; done
 
 soak: $(READY)  ## what takes longer than a test run: every simulated seed, ten minutes at full load, a million faults and answers
 	for what in pool supervisor mailbox stage flows; do $(BIN)/python -m benchmarks.simulation --what $$what --seeds 10000 || exit 1; done
