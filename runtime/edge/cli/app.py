@@ -34,6 +34,7 @@ def app() -> None:
 @click.option("--model", metavar="PROVIDER:MODEL", help="The model of every agent in this run.")
 @click.option("--workflow", metavar="NAME", help="Which workflow of the file to run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as one JSON object.")
+@click.option("--gantt", is_flag=True, help="Say on standard error when each step ran.")
 def run(
     flow: Path,
     paths: tuple[str, ...],
@@ -42,6 +43,7 @@ def run(
     workflow: str | None,
     *,
     as_json: bool,
+    gantt: bool,
 ) -> int:
     """Run a workflow of the file FLOW.
 
@@ -67,7 +69,9 @@ def run(
     if text == "-":
         text = read_input()
     value: list[str] | str = list(paths) if text is None else text
-    return execute(Order(flow=flow, value=value, model=model, workflow=workflow, as_json=as_json))
+    return execute(
+        Order(flow=flow, value=value, model=model, workflow=workflow, as_json=as_json, gantt=gantt)
+    )
 
 
 @app.command(

@@ -49,6 +49,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     workflow: str | None
     as_json: bool
+    gantt: bool = False
 
 
 def execute(order: Order) -> int:
@@ -70,6 +71,8 @@ def execute(order: Order) -> int:
         report = Report(workflow, result, error, interrupted=code > EXIT_FAILED)
         wrong = _print(order, workflow, result)
         report.show(wide(progress.console), said=progress.said)
+        if order.gantt and result is not None:
+            progress.console.print(result.gantt(), markup=False)
         if wrong:
             progress.console.print(wrong, markup=False)
             code = code or EXIT_FAILED

@@ -33,3 +33,14 @@ def test_both_forms(cli: "Cli", tmp_path: Path) -> None:
     done = cli.run("graph", file)
     assert done.returncode == 78
     assert b"which workflow? Name one with --workflow: one, two" in done.stderr
+
+
+def test_a_chart_of_a_run(cli: "Cli", tmp_path: Path) -> None:
+    """--gantt: a line for each step on standard error; the data is as it was."""
+    file = tmp_path / "flows.toml"
+    file.write_text(FLOWS)
+    done = cli.run("run", file, "--workflow", "one", "--input", "abc", "--gantt")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == b"3\n"
+    lines = done.stderr.decode().splitlines()
+    assert [line[:4] for line in lines if "|" in line] == ["* a ", "* b "]
