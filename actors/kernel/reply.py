@@ -208,11 +208,12 @@ class Reply(pykka.Future[T]):
         """
         if self._state:
             return False
-        where = "" if self._cell is None else f" by {self._cell.path}"
         if expired:
+            where = "" if self._cell is None else f" by {self._cell.path}"
             error: BaseException = DeadlineExceededError(f"no answer{where} before the deadline")
             return self.settle(EXPIRED, error)
-        return self.settle(CANCELLED, RunCancelledError(f"the request was cancelled{where}"))
+        whom = "" if self._cell is None else f" to {self._cell.path}"
+        return self.settle(CANCELLED, RunCancelledError(f"the request{whom} was cancelled"))
 
     def adopt(self, child: Any) -> None:  # Any: a Reply, or whatever has cancel(expired=)
         """Cancel `child` too when this one is cancelled or expires."""

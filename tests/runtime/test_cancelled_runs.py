@@ -21,7 +21,7 @@ async def test_its_actor_is_used_again(gate: "Gate") -> None:
             await gate.auntil(waiting=1)
             run.cancel()
             await gate.auntil(cancelled=number + 1)
-            with pytest.raises(RunCancelledError):
+            with pytest.raises(RunCancelledError, match=r"the request to /.* was cancelled"):
                 await run
         actors = [cell for cell in rt.system.cells() if "/agents/AgentActor" in cell.path]
         assert len(actors) == 1
