@@ -1,8 +1,9 @@
 """A page for standard output, as bytes, with colours only where they are wanted.
 
 Columns stand beside each other without rules, so that a page is plain text that other programs can
-cut, and is never narrower than `NARROWEST`: on a narrower terminal lines run over, and nothing is
-left out. A mark that the terminal's encoding does not have is written as its escape.
+cut. Text is never narrower than `NARROWEST`, a table of figures never narrower than `FIGURES`: on a
+narrower terminal lines run over, and nothing is left out. A mark that the terminal's encoding does
+not have is written as its escape.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 NARROWEST = 60
+FIGURES = 80
 WIDEST = 110
 
 
@@ -23,7 +25,7 @@ def render(*parts: RenderableType) -> bytes:
     outside = Console(file=sys.stdout)  # knows NO_COLOR, COLUMNS and what a terminal can do
     console = Console(
         file=io.StringIO(),
-        width=max(NARROWEST, min(WIDEST, outside.width)),
+        width=NARROWEST,
         force_terminal=outside.is_terminal,
         no_color=outside.no_color,
         highlight=False,
@@ -32,6 +34,8 @@ def render(*parts: RenderableType) -> bytes:
     )
     with console.capture() as captured:
         for part in parts:
+            figures = isinstance(part, Table) and any(each.no_wrap for each in part.columns)
+            console.width = max(FIGURES if figures else NARROWEST, min(WIDEST, outside.width))
             console.print(part)
     lines = (line.rstrip() for line in captured.get().split("\n"))
     return "\n".join(lines).encode(sys.stdout.encoding or "utf-8", errors="backslashreplace")
