@@ -17,27 +17,21 @@ NOT_DEMOS = {"claim", "report", "daemon"}
 SCRIPTS = sorted(path.stem for path in DEMOS.glob("*.py") if path.stem not in NOT_DEMOS)
 VERDICTS = {"holds", "in part", "does not hold", "not judged", "no figure"}
 BLOCKED = """
-import runpy, socket, sys
+import runpy, sys
+from understudy.testing import block_network
 sys.path.insert(0, {demos!r})
-real = socket.socket.connect
-
-def connect(self, address):
-    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1"):
-        raise OSError(f"a demo reached for {{address}}")
-    return real(self, address)
-
-socket.socket.connect = connect
 sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+with block_network():
+    runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run(script: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, *options: str, folder: Path = DEMOS) -> subprocess.CompletedProcess[str]:
     """As a user would, with warnings as errors, no key in the environment, and no way out."""
     command = [sys.executable, "-W", "error", "-c", BLOCKED.format(demos=str(DEMOS))]
     keys = {name: "" for name in os.environ if name.endswith("_API_KEY")}
     return subprocess.run(
-        [*command, str(DEMOS / f"{script}.py"), *options],
+        [*command, str(folder / f"{script}.py"), *options],
         capture_output=True,
         text=True,
         timeout=120,
@@ -71,6 +65,15 @@ def test_it_runs(script: str) -> None:
     for claim in found:
         assert claim["verdict"] in VERDICTS
         assert all(claim[field].strip() for field in ("claimed", "measured", "how"))
+
+
+def test_a_demo_that_reached_for_a_provider_would_fail(tmp_path: Path) -> None:
+    """They are offline because nothing else is possible here."""
+    ask = "from understudy import Agent\nAgent('openai:m', api_key='k', retries=0).run('Hello')"
+    (tmp_path / "online.py").write_text(ask)
+    done = run("online", folder=tmp_path)
+    assert done.returncode != 0
+    assert "the network is blocked" in done.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
