@@ -13,7 +13,6 @@ import msgspec
 
 from understudy.messages.errors import ConfigError
 from understudy.messages.functions import function_path
-from understudy.messages.secrets import Secret
 from understudy.runtime.config.durations import UNITS
 from understudy.runtime.config.flows import TargetConfig, UntilConfig
 from understudy.runtime.config.locate import Path
@@ -42,8 +41,6 @@ def tables_of(config: Config) -> list[tuple[Path, Any]]:  # Any: what the fields
 
 def as_toml(value: Any) -> str:  # Any: what a field holds
     """A value as it is written in the file; a secret as `"***"`."""
-    if isinstance(value, Secret):
-        return '"***"'
     if Duration is not float and isinstance(value, Duration):
         return f'"{_duration(float(value))}"'
     if isinstance(value, bool):

@@ -169,7 +169,8 @@ def _short(name: str) -> str:
 def _put(path: Path, text: str) -> None:
     """Write a file whole or not at all, once, and have it on disk before anything else happens."""
     beside = path.with_name(f".{path.name}")
-    with beside.open("w", encoding="utf-8") as file:
+    beside.unlink(missing_ok=True)  # left by a kill; it may be the very file that is in place
+    with beside.open("x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

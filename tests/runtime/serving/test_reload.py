@@ -20,7 +20,7 @@ from understudy import (
     step,
 )
 from understudy.runtime.config.load import load_config
-from understudy.testing import FakeModel
+from understudy.testing import FakeModel, ProviderServer
 
 pytestmark = pytest.mark.anyio
 
@@ -226,3 +226,13 @@ def test_without_a_file_there_is_nothing_to_read() -> None:
     """The error says how to have one."""
     with Runtime(name="bare") as rt, pytest.raises(ConfigError, match="from_toml"):
         rt.reload()
+
+
+async def test_another_address_is_for_the_next_call() -> None:
+    """The same model at another address: who has asked the old one asks the new one."""
+    async with ProviderServer("old") as old, ProviderServer("new") as new:
+        text = '[llm]\nmodel = "openai-compatible:m"\nbase_url = "{}"'
+        async with Runtime(config=load_config(text.format(old.base_url), {})) as rt:
+            assert (await rt.arun(Agent(), "x")).output == "old"
+            assert rt.reload(load_config(text.format(new.base_url), {})).restart == ()
+            assert (await rt.arun(Agent(), "x")).output == "new"
