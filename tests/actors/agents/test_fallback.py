@@ -6,8 +6,11 @@ from understudy import (
     Agent,
     BadRequestError,
     BreakerOpenError,
+    Budget,
+    ConfigError,
     ContextWindowError,
     OverloadedError,
+    Price,
     Runtime,
     ServerError,
 )
@@ -34,6 +37,15 @@ def test_another_model_goes_on(runtime: Runtime, error: type[Exception]) -> None
     assert (result.output, result.provider) == ("fine", "b")
     assert [m.content for m in second.requests[0].messages] == ["q"]
     assert second.requests[0].model == "b"
+
+
+async def test_a_budget_in_dollars_asks_no_model_without_a_price() -> None:
+    """Nor the one that would go on, whose calls nobody could count."""
+    first, second = FakeModel([ServerError("down")], name="a"), FakeModel(["fine"], name="b")
+    async with Runtime(prices={"a:*": Price(input=1.0, output=1.0)}) as rt:
+        with pytest.raises(ConfigError, match=r"needs the price of b:b"):
+            await rt.arun(Agent(first, fallback=[second]), "q", budget=Budget(usd=1))
+    assert second.requests == []
 
 
 def test_a_run_stays_with_the_model_that_can(runtime: Runtime) -> None:
