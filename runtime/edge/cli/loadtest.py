@@ -130,6 +130,8 @@ def _find(runtime: Runtime, agent: AgentSpec) -> None:
 
 def _take_signals(ended: Callable[[int], None] | None) -> None:
     """SIGINT and SIGTERM call `ended`; without it they end the process, as they usually do."""
+    if sys.platform == "win32":  # whose loops take no signals: there they end it without a report
+        return
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         if ended is None:

@@ -34,3 +34,14 @@ def test_no_golden_file_is_left_over() -> None:
     """Each belongs to a command."""
     wanted = {"-".join((*command, "help")) for command in COMMANDS}
     assert {path.stem for path in GOLDEN.glob("*-help.txt")} | {"help"} == wanted
+
+
+def test_a_shell_can_complete_commands(cli: "Cli") -> None:
+    """Of those that begin so; nothing else is said."""
+    asked = {
+        "_UNDERSTUDY_COMPLETE": "bash_complete",
+        "COMP_WORDS": "understudy lo",
+        "COMP_CWORD": "1",
+    }
+    done = cli.run(env=asked)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [b"plain,loadtest"], b"")
