@@ -79,7 +79,8 @@ async def in_sequence(count: int) -> None:
 async def _serve(queue: asyncio.Queue[_Work]) -> None:
     while True:
         message, reply = await queue.get()
-        reply.set_result(message)
+        if not reply.done():  # whoever asked was interrupted
+            reply.set_result(message)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -71,7 +71,7 @@ def weigh(divisor: int = 1) -> list[Weight]:
     return [
         Weight(
             kind=kind,
-            count=count // divisor,
+            count=_count(count, divisor),
             traced=traced[kind],
             resident=resident[kind],
         )
@@ -123,10 +123,14 @@ async def weigh_here(used: Callable[[], float | None], divisor: int) -> dict[str
 
         works = dict(zip(KINDS, (agents, actors, runs, streams, over), strict=True))
         for kind, work in works.items():
-            found[kind] = await _weigh_one(work, used, max(1, KINDS[kind] // divisor))
+            found[kind] = await _weigh_one(work, used, _count(KINDS[kind], divisor))
         held.set()
         await rt.astop(timeout=5.0, drain=False)
     return found
+
+
+def _count(count: int, divisor: int) -> int:
+    return max(1, count // divisor)
 
 
 async def _weigh_one(

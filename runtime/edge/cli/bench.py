@@ -45,8 +45,13 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
     memory: tuple[Weight, ...] = ()
 
 
-def execute(*, memory: bool, as_json: bool) -> int:
+def execute(*, memory: bool, as_json: bool, divisor: int = 1) -> int:
     """Measure and print.
+
+    Args:
+        memory: what things weigh, instead of what they cost.
+        as_json: one object, for programs.
+        divisor: does less of everything; figures are worth less, too.
 
     Raises:
         UnderstudyError: something could not be measured.
@@ -57,9 +62,9 @@ def execute(*, memory: bool, as_json: bool) -> int:
         weights: list[Weight] = []
         if memory:
             told("memory, in two processes")
-            weights = weigh()
+            weights = weigh(divisor)
         else:
-            speed = asyncio.run(measure(time.process_time, told=told))
+            speed = asyncio.run(measure(time.process_time, divisor=divisor, told=told))
     report = BenchReport(
         version=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",

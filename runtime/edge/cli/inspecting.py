@@ -105,7 +105,8 @@ def loadtest(
 @click.command(context_settings=CONTEXT, short_help="Measure what things cost on this machine.")
 @click.option("--memory", is_flag=True, help="What agents, runs and streams weigh, instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
-def bench(*, memory: bool, as_json: bool) -> int:
+@click.option("--divisor", default=1, type=whole, hidden=True)  # for tests: less of everything
+def bench(*, memory: bool, as_json: bool, divisor: int) -> int:
     """Measure what requests, agent runs, streams, flows and jobs cost on this machine.
 
     A few seconds, offline, beside floors that do the same work with asyncio alone. With --memory:
@@ -124,7 +125,7 @@ def bench(*, memory: bool, as_json: bool) -> int:
     """  # noqa: D301 - as above
     from understudy.runtime.edge.cli.bench import execute
 
-    return execute(memory=memory, as_json=as_json)
+    return execute(memory=memory, as_json=as_json, divisor=divisor)
 
 
 @click.command(

@@ -1,6 +1,7 @@
 """`understudy bench`, as a process of its own."""
 
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_it_prints_what_things_cost_beside_their_floors(cli: "Cli") -> None:
     """On stdout, a line each, also on a narrow terminal; what is measured is said on stderr."""
-    done = cli.run("bench", env={"COLUMNS": "40"})
+    done = cli.run("bench", "--divisor", "1000", env={"COLUMNS": "40"})
     assert done.returncode == 0, done.stderr
     lines = done.stdout.decode().splitlines()
     assert max(map(len, lines)) <= 80
@@ -31,17 +32,26 @@ def test_it_prints_what_things_cost_beside_their_floors(cli: "Cli") -> None:
 
 
 def test_memory_as_json(cli: "Cli") -> None:
-    """One report, and nothing else on stdout."""
-    done = cli.run("bench", "--memory", "--json")
+    """One report and nothing else on stdout; a run is heavier than its agent, by both weights."""
+    done = cli.run("bench", "--memory", "--json", "--divisor", "20")
     assert done.returncode == 0, done.stderr
     report = decode_json(done.stdout, BenchReport, max_size=1 << 20)
     assert [each.kind for each in report.memory] == list(KINDS)
     assert report.speed == ()
     assert report.cpus >= 1
+    weights = {each.kind: each for each in report.memory}
+    run, agent = weights["a run under way"], weights["an Agent"]
+    assert run.count == KINDS["a run under way"] // 20
+    assert run.traced is not None
+    assert agent.traced is not None
+    assert run.traced > agent.traced > 0
+    assert (run.resident is None) == (sys.platform != "linux")
 
 
-@pytest.mark.parametrize("option", [(), ("--memory",)])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code", "option"),
+    [(signal.SIGINT, 130, ()), (signal.SIGTERM, 143, ("--memory",))],
+)
 def test_a_signal_ends_it(cli: "Cli", number: int, code: int, option: tuple[str, ...]) -> None:
     """At once, without a traceback and without half a table."""
     process = cli.start("bench", *option)
