@@ -67,3 +67,24 @@ async def test_nobody_listens_meanwhile() -> None:
         await listener.closed()
     with pytest.raises(ConnectionRefusedError):
         await greeted(port)
+
+
+async def test_what_is_written_is_sent_at_once() -> None:
+    """Small writes do not wait for a delayed ACK: a first token would come 40 ms late."""
+    without_delay: list[bool] = []
+
+    class Looking(Greeting):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            raw = transport.get_extra_info("socket")
+            without_delay.append(bool(raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+            super().connection_made(transport)
+
+    listener = Listener(Looking, 0)
+    await listener.start()
+    try:
+        async with asyncio.timeout(20):
+            assert await greeted(listener.port) == b"hello"
+    finally:
+        listener.close()
+        await listener.closed()
+    assert without_delay == [True]
