@@ -26,8 +26,8 @@ class ToolDefaults(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         timeout: seconds for each attempt.
         max_retries: further attempts for tools whose `effects` allow it.
-        rate_limit: calls a second of each tool.
-        max_concurrent: calls at a time of each tool.
+        rate_limit: calls a second, of all tools together that have no bound of their own.
+        max_concurrent: calls at a time, likewise.
         breaker: when to stop calling a tool that fails; None: never.
         cache: tools whose results are kept without saying so themselves; None: no others are.
     """

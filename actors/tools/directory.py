@@ -30,7 +30,7 @@ from understudy.actors.tools.attempts import Attempts
 from understudy.actors.tools.caching import ResultCache
 from understudy.actors.tools.defaults import ToolDefaults
 from understudy.actors.tools.hands import Hands
-from understudy.actors.tools.station import Station
+from understudy.actors.tools.station import Shared, Station
 from understudy.actors.tools.table import ToolTable, specs_of
 from understudy.actors.tools.turn import Finished, Started, Turn
 from understudy.messages.caches import CacheSpec
@@ -70,6 +70,7 @@ class ToolDirectory:
         self._system = system
         self._defaults = defaults
         self._hands = Hands(system, process_worker)
+        self._shared = Shared.of(system, defaults)
         self._passing = passing
         self._caches = caches
         self._attempts = Attempts(system, self._hands, defaults, passing, caches)
@@ -102,6 +103,7 @@ class ToolDirectory:
         Runs that are under way keep the tools as they were, slots and breakers included.
         """
         self._defaults = defaults
+        self._shared = Shared.of(self._system, defaults)
         self._attempts = Attempts(self._system, self._hands, defaults, self._passing, self._caches)
         self._tables.clear()
         self._stations = weakref.WeakValueDictionary()
@@ -150,5 +152,7 @@ class ToolDirectory:
             key = (id(spec.function), *said)
             station = self._stations.get(key)
         if station is None:
-            station = self._stations[key] = Station(self._system, spec, self._defaults)
+            station = self._stations[key] = Station(
+                self._system, spec, self._defaults, self._shared
+            )
         return station

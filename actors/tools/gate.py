@@ -1,8 +1,9 @@
-"""Slots of one tool: how many calls of it there may be at a time.
+"""Slots of a tool, or of several: how many calls there may be at a time.
 
 Who comes first goes first. Nested work never waits for a slot that an ancestor holds: a call that
-happens inside another call of the same tool is lent that one's slot. The one who holds a slot lends
-it to one at a time, so the bound is exact for the calls that really work (ancestors only wait).
+happens inside of another one with these slots is lent that one's slot. The one who holds a slot
+lends it to one at a time, so the bound is exact for the calls that really work (ancestors only
+wait).
 
 Runs on the loop's thread alone, so nothing is locked.
 """

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,22 @@ _numbers = itertools.count(1)
 BACKOFF_MIN, BACKOFF_MAX = 0.1, 5.0
 
 
+class Shared(NamedTuple):
+    """`[tools] max_concurrent` and `rate_limit`: what tools without bounds of their own share."""
+
+    gate: Gate | None = None
+    rate: Gcra | None = None
+
+    @classmethod
+    def of(cls, system: ActorSystem, defaults: ToolDefaults) -> Shared:
+        """Fresh ones."""
+        slots, rate = defaults.max_concurrent, defaults.rate_limit
+        return cls(
+            gate=None if slots is None else Gate(system, slots),
+            rate=None if rate is None else Gcra(rate, 1.0, rate),
+        )
+
+
 class Station:
     """See the module's docstring.
 
@@ -47,6 +63,7 @@ class Station:
         "_defaults",
         "_loading",
         "_policy",
+        "_shared",
         "_system",
         "breaker",
         "caching",
@@ -57,9 +74,12 @@ class Station:
         "spec",
     )
 
-    def __init__(self, system: ActorSystem, spec: ToolSpec, defaults: ToolDefaults) -> None:
+    def __init__(
+        self, system: ActorSystem, spec: ToolSpec, defaults: ToolDefaults, shared: Shared
+    ) -> None:
         self._system = system
         self._defaults = defaults
+        self._shared = shared
         self.number = next(_numbers)
         """Its own, never used again."""
         self._loading: asyncio.Task[None] | None = None
@@ -76,10 +96,9 @@ class Station:
         self.spec = spec
         system, defaults = self._system, self._defaults
         self.caching = caching_of(spec, self.signature, defaults.cache)
-        slots = defaults.max_concurrent if spec.max_concurrent is None else spec.max_concurrent
-        self.gate = None if slots is None else Gate(system, slots)
-        rate = defaults.rate_limit if spec.rate_limit is None else spec.rate_limit
-        self.rate = None if rate is None else Gcra(rate, 1.0, rate)
+        slots, rate = spec.max_concurrent, spec.rate_limit
+        self.gate = self._shared.gate if slots is None else Gate(system, slots)
+        self.rate = self._shared.rate if rate is None else Gcra(rate, 1.0, rate)
         self._policy = RetryPolicy(
             attempts=1 + _retries(spec, defaults), backoff_min=BACKOFF_MIN, backoff_max=BACKOFF_MAX
         )

@@ -132,7 +132,8 @@ class ToolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         timeout: for each attempt, where neither the tool nor its caller says.
         max_retries: further attempts of tools whose `effects` allow it.
-        rate_limit, max_concurrent: calls a second, and at a time, of each tool.
+        rate_limit, max_concurrent: calls a second, and at a time, of all tools together that have
+            no bound of their own.
         circuit_breaker: a table; there is a breaker for each tool when it is there.
         cache: a table; results of tools are kept when it is there.
     """

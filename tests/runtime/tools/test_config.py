@@ -94,7 +94,7 @@ async def test_rate_limit(call: Call) -> None:
 
 
 async def test_max_concurrent(call: Call) -> None:
-    """So many calls of one tool at a time, unless the tool says otherwise."""
+    """So many calls at a time, unless a tool says otherwise."""
     peaks = {"first": 0, "second": 0}
     working = dict.fromkeys(peaks, 0)
 
@@ -115,6 +115,32 @@ async def test_max_concurrent(call: Call) -> None:
         for name in peaks:
             await arun_tools([call(name)] * 6, [first, second], runtime=rt)
     assert peaks == {"first": 1, "second": 3}
+
+
+async def test_bounds_are_of_all_tools_together(call: Call) -> None:
+    """Two at a time of whatever tools, and a call of one inside of another needs no third slot."""
+    working = peak = 0
+
+    async def one() -> None:
+        nonlocal working, peak
+        working += 1
+        peak = max(peak, working)
+        await asyncio.sleep(0)
+        working -= 1
+
+    async def two() -> None:
+        await one()
+
+    async with configured("max_concurrent = 2", ManualClock()) as rt:
+
+        async def outer() -> str:
+            (result,) = await arun_tools([call("one")], [one], runtime=rt)
+            return str(result.error)
+
+        await arun_tools([call("one"), call("two")] * 4, [one, two], runtime=rt)
+        assert peak == 2
+        results = await arun_tools([call("outer")] * 4, [outer], runtime=rt)
+        assert [result.value for result in results] == ["None"] * 4
 
 
 async def test_circuit_breaker(call: Call) -> None:
