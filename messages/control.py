@@ -193,6 +193,7 @@ class ShutdownReport(msgspec.Struct, frozen=True, kw_only=True):
         abandoned: what was still running at the end, by path.
         duration: seconds it took.
         signal: the number of the second signal, which cut the drain of `serve()` short; else None.
+        failed: which actor gave up and with what, when that is why it stopped (`on_failure`).
     """
 
     ledger: Ledger
@@ -201,13 +202,14 @@ class ShutdownReport(msgspec.Struct, frozen=True, kw_only=True):
     abandoned: tuple[str, ...]
     duration: float
     signal: int | None = None
+    failed: str | None = None
 
     @property
     def exit_code(self) -> int:
         """For `sys.exit`: 0 when everything was finished, 1 when not, 128 + n by a signal's cut."""
         if self.signal is not None:
             return 128 + self.signal
-        return 1 if self.cancelled or self.abandoned else 0
+        return 1 if self.cancelled or self.abandoned or self.failed else 0
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

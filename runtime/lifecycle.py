@@ -53,6 +53,7 @@ class Lifecycle(Submitter):
         self._shutdown: Shutdown | None = None
         self._token: Token[Runtime | None] | None = None
         self._hosted = False
+        self._stops_on_failure = self._debug = False
         self._stop_calls: list[Callable[[Shutdown, float], None]] = []
         self._reload_lock = threading.Lock()
 
@@ -245,7 +246,7 @@ class Lifecycle(Submitter):
         thread = get_ident()
         dispatcher = self._loop_dispatcher = LoopDispatcher(loop, thread, self._timer())
         system = self._make_system(loop, thread, dispatcher)
-        system.runtime = self
+        self._take_over(system)
         self.events.attach(loop)
         self._crew = self._make_crew(system)
         self._system = system
@@ -263,7 +264,21 @@ class Lifecycle(Submitter):
         if shutdown is not None and system is not None:
             system.call_on_loop(shutdown.wake)
 
-    def _begin_shutdown(self, timeout: float | None, *, drain: bool) -> Shutdown:
+    def _take_over(self, system: ActorSystem) -> None:
+        """Make it this runtime's."""
+        system.runtime = self
+        system.debug = self._debug
+        if self._stops_on_failure:
+            system.on_parked = self._gave_up
+
+    def _gave_up(self, path: str, error: BaseException) -> None:
+        """An actor has failed too often, and that is to be the end; on whichever thread it is."""
+        failed = f"{path}: {type(error).__name__}: {error}"
+        self._begin_shutdown(None, drain=True, failed=failed)
+
+    def _begin_shutdown(
+        self, timeout: float | None, *, drain: bool, failed: str | None = None
+    ) -> Shutdown:
         system = self.stage
         seconds = self._shutdown_time if timeout is None else timeout
         with self._lock:
@@ -271,6 +286,7 @@ class Lifecycle(Submitter):
             begin = shutdown is None
             if shutdown is None:
                 shutdown = self._shutdown = Shutdown(system, self._open_runs, self._tear_down)
+            shutdown.failed = shutdown.failed or failed
         shutdown.shorten(seconds, drain=drain)
         if begin:
             running.discard(self._itself())

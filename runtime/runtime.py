@@ -22,7 +22,7 @@ from _thread import get_ident
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -32,13 +32,15 @@ from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, curr
 from understudy.actors.kernel.system import ActorSystem
 from understudy.actors.models.choice import TransportName, transport_maker
 from understudy.actors.models.directory import Defaults
+from understudy.messages.agents import AgentSpec
 from understudy.messages.budgets import Price
 from understudy.messages.caches import CacheSpec, CacheStats
 from understudy.messages.control import Ledger
-from understudy.messages.errors import WouldDeadlockError
+from understudy.messages.errors import ConfigError, WouldDeadlockError
 from understudy.messages.kinds import COUNT
 from understudy.messages.limits import Limit, LimiterStats
 from understudy.messages.memories import MemorySpec
+from understudy.runtime.agent_handle import AgentHandle
 from understudy.runtime.blocking import result_of
 from understudy.runtime.cache import as_cache, wanted_of
 from understudy.runtime.casting import Casting
@@ -46,6 +48,7 @@ from understudy.runtime.config.schema import Config, RuntimeConfig
 from understudy.runtime.crew import Crew
 from understudy.runtime.events import EventBus
 from understudy.runtime.memories import memory_of, tokenizer_of
+from understudy.runtime.options import check
 from understudy.runtime.serving.verbs import Serving
 
 if TYPE_CHECKING:
@@ -72,6 +75,10 @@ class Runtime(Serving, Casting):
             win over the prices that are shipped.
         cache: of agents that do not say, for calls at temperature 0; see `Cache`.
         shutdown: seconds that leaving the block may take.
+        on_failure: what an actor does to the runtime that has failed too often: it stands still
+            (`park`), or the runtime stops, with `ShutdownReport.failed` (`stop`).
+        debug: give users' actors copies of messages, made by msgpack, and say what does not encode:
+            to find what is shared and changed. It costs time.
         memory: of the agents that have none of their own, whether or not they are given a session;
             None: as `[memory]` says, or one in the process for sessions alone.
         tokenizer: counts the tokens of a text, for `context_window`; None: tiktoken where it is
@@ -93,6 +100,8 @@ class Runtime(Serving, Casting):
         prices: Mapping[str, Price] | None = None,
         cache: CacheSpec | str | float | None = None,
         shutdown: float | None = None,
+        on_failure: Literal["park", "stop"] = "park",
+        debug: bool = False,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | TransportName | None = None,
         seed: int | None = None,
@@ -121,12 +130,17 @@ class Runtime(Serving, Casting):
         self._max_runs = sizes.max_runs if max_runs is None else max_runs
         for option in ("workers", "threads", "max_runs"):
             COUNT.check("Runtime", option, getattr(self, f"_{option}"))
+        if on_failure not in ("park", "stop"):
+            msg = f"Runtime(on_failure={on_failure!r}): one of 'park', 'stop'"
+            raise ConfigError(msg)
         self._pools = {}
         super().__init__(
             name,
             EventBus(f"understudy-{name}-events"),
             sizes.shutdown if shutdown is None else shutdown,
         )
+        self._stops_on_failure = on_failure == "stop"
+        self._debug = debug
         self._clock: Clock = clock or SystemClock()
         self._transport = transport_maker(
             self.config.llm.transport if transport is None else transport
@@ -225,6 +239,13 @@ class Runtime(Serving, Casting):
     def ledger(self) -> Ledger:
         """The sum over all actors that ever lived here."""
         return self.stage.ledger()
+
+    def agent(self, spec: AgentSpec) -> AgentHandle[Any]:  # Any: the output's type
+        """An agent with an explicit end, for `with` and `async with`; see `AgentHandle`."""
+        check(spec, AgentSpec, f"{spec!r} is no agent; pass an Agent")
+        return AgentHandle(self, spec)
+
+    aagent = agent
 
     def complete(self, work: Coroutine[Any, Any, T], twin: str) -> T:  # Any: what coroutines yield
         """Run a coroutine on this runtime's loop and block this thread for it.

@@ -50,6 +50,7 @@ class Shutdown:
         self._begin = system.now()
         self._seconds = float("inf")
         self._drain = True
+        self.failed: str | None = None
         self._changed: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self.future: ThreadFuture[ShutdownReport] = ThreadFuture()
@@ -132,6 +133,7 @@ class Shutdown:
             cancelled=cancelled,
             abandoned=abandoned,
             duration=self._system.now() - self._begin,
+            failed=self.failed,
         )
 
     async def _until(self, condition: Callable[[], bool], *, draining: bool = False) -> None:

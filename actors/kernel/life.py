@@ -48,6 +48,10 @@ class Life(Ending):
         actor.__init__(*spec.args, **spec.kwargs)
         self.actor = actor
         self.receive = actor.on_receive
+        if self.system.debug and self.path.startswith("/user/"):
+            from understudy.actors.kernel.copies import copying
+
+            self.receive = copying(self.path, self.receive)
 
     def start(self) -> None:
         """Begin: at once when there is no `on_start`, else on the dispatcher."""

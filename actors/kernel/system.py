@@ -142,6 +142,8 @@ class ActorSystem:
         self.make_threads = make_threads
         self.runtime: Any = None  # Any: the Runtime that owns this system, which is above us
         self.restart_policy = restart_policy or RestartPolicy()
+        self.debug = False  # whether users' actors get copies of messages, see `copies`
+        self.on_parked: Callable[[str, BaseException], object] | None = None
         self.wheel = DeadlineWheel(self.clock, loop, self.call_on_loop)
         self.dead_letters = DeadLetters(self)
         self.closing = False
@@ -298,6 +300,8 @@ class ActorSystem:
         if self.events.wants(ActorParked):
             at = self.clock.wall()
             self.events.publish(ActorParked(at=at, path=cell.path, error=to_wire(error)))
+        if self.on_parked is not None:
+            self.on_parked(cell.path, error)
 
     def ended(self, cell: Ending, error: BaseException | None) -> None:
         """`cell` has ended for good: keep its account."""

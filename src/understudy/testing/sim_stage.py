@@ -93,7 +93,7 @@ class SimulatedRuntime(Runtime):
             rng=self._random,
             events=self.events,
         )
-        system.runtime = self
+        self._take_over(system)
         self._crew = self._make_crew(system)
         self._system = system
 
