@@ -86,6 +86,8 @@ class Service:
                 self._reload()
         elif number in (signal.SIGTERM, signal.SIGINT):
             self._end(number)
+        elif self._runtime.health().stopping:
+            logger.warning("SIGHUP while draining: nothing is reloaded any more")
         else:
             self._reload()
         return False

@@ -128,6 +128,19 @@ def test_what_is_sent_needs_no_note(text: str) -> None:
     assert list(notes(load_config(text, {}), {})) == []
 
 
+def test_tools_that_the_cache_leaves_out() -> None:
+    """Said before their first call says it; those that are kept need no note."""
+    text = """
+        [tools.cache]
+        include = {}
+        [agents.a]
+        tools = ["tests.runtime.config.test_effects:known"]
+    """
+    (note,) = notes(load_config(text.format("[]"), {}), {})
+    assert note.startswith("agents.a: tool known is not cached: it does not say effects='none'")
+    assert list(notes(load_config(text.format('["known"]'), {}), {})) == []
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [

@@ -1,5 +1,6 @@
 """`rt.serve()` in processes of their own: signals, the service manager's socket, exit codes."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from understudy import ConfigError, Runtime, WouldDeadlockError
+from understudy import Agent, ConfigError, Runtime, WouldDeadlockError
+from understudy.testing import FakeModel
 
 HEAD = """
 import asyncio, logging, sys, threading
@@ -200,6 +202,30 @@ def test_sighup_reloads_what_can_change_and_names_the_rest(manager: Manager) -> 
     assert "line 2: runtime.threds: unknown key 'threds'; did you mean 'threads'?" in said
 
 
+def test_no_reload_while_it_drains(manager: Manager) -> None:
+    """After STOPPING the manager hears nothing that would take it back."""
+    process = manager.start(
+        """
+        async def never(messages):
+            say("begun")
+            await asyncio.Event().wait()
+        with Runtime.from_toml(sys.argv[1], name="d", shutdown=1000.0) as rt:
+            rt.submit(Agent(FakeModel(never)), "x")
+            sys.exit(rt.serve().exit_code)
+        """
+    )
+    manager.expect("READY")
+    line(process, "begun")
+    process.send_signal(signal.SIGTERM)
+    manager.expect("STOPPING")
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr is not None
+    while "SIGHUP while draining" not in (said := process.stderr.readline()):
+        assert said
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+
+
 def test_the_watchdog_is_fed(manager: Manager) -> None:
     """Signs of life come for as long as it serves."""
     process = manager.start(SERVE, WATCHDOG_USEC="40000", WATCHDOG_PID="")
@@ -272,6 +298,29 @@ def test_only_the_main_thread_can_take_signals() -> None:
     thread.join()
     (error,) = caught
     assert "only the main thread" in str(error)
+
+
+@pytest.mark.anyio
+async def test_cancelling_the_task_that_serves_drains() -> None:
+    """What is under way is finished, then the cancel goes on."""
+    go, begun = asyncio.Event(), asyncio.Event()
+
+    async def answer(messages: object) -> str:
+        begun.set()
+        await go.wait()
+        return "finished"
+
+    async with Runtime() as rt:
+        run = rt.submit(Agent(FakeModel(answer)), "x")
+        await begun.wait()
+        serving = asyncio.ensure_future(rt.aserve())
+        rt.when_stopping(lambda *_: go.set())
+        await asyncio.sleep(0)
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert (await run).output == "finished"
+        assert rt.health().stopping
 
 
 @pytest.mark.anyio
