@@ -108,7 +108,10 @@ class FakeModel:
     async def complete(self, request: Complete, *, timeout: float | None = None) -> Completion:
         """See `Provider.complete`; the deadline is the caller's to enforce."""
         del timeout
-        async with aclosing(self._pieces(request)) as pieces:
+        said = await self._begin(request)
+        if isinstance(said, str) and self._pace is None:  # nothing to wait for: no generators
+            return self._completion(request, said, ())
+        async with aclosing(self._pieces(request, said)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Completion):
                     return piece
@@ -119,7 +122,8 @@ class FakeModel:
     ) -> AsyncGenerator[TextPiece | Completion, None]:
         """See `Provider.stream`: a piece for each token."""
         del timeout
-        async with aclosing(self._pieces(request)) as pieces:
+        said = await self._begin(request)
+        async with aclosing(self._pieces(request, said)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -168,8 +172,9 @@ class FakeModel:
             count += 1
             yield token
 
-    async def _pieces(self, request: Complete) -> AsyncGenerator[TextPiece | Completion, None]:
-        said = await self._begin(request)
+    async def _pieces(
+        self, request: Complete, said: Said
+    ) -> AsyncGenerator[TextPiece | Completion, None]:
         calls = _calls(said)
         if calls:
             yield self._completion(request, "", self._numbered(calls))
@@ -183,6 +188,8 @@ class FakeModel:
     async def _say(self, messages: tuple[Message, ...]) -> Said:
         if self._function is not None:
             made = self._function(messages)
+            if isinstance(made, str):
+                return made
             said = await made if inspect.isawaitable(made) else made
             _check_said(said)
             return said
