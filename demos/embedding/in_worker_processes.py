@@ -7,6 +7,7 @@ hanging, and a new Runtime may be started.
 
 import multiprocessing
 import os
+import warnings
 
 from understudy import Agent, Runtime, RuntimeStoppedError
 
@@ -22,7 +23,9 @@ def digest(texts: list[str]) -> list[str]:
 def after_a_fork() -> None:
     """In the child, the parent's runtime is over, and says why; a new one works."""
     with Runtime(name="parent") as rt:
-        child = os.fork()
+        with warnings.catch_warnings():  # Python itself advises against it since 3.12
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
         if child == 0:
             try:
                 rt.run(AGENT, "Never asked.")
