@@ -31,6 +31,7 @@ from understudy.messages.records import Digest
 from understudy.messages.secrets import Secret
 from understudy.messages.specs import refuse_local
 from understudy.messages.types import type_ref
+from understudy.messages.words import repr_of
 
 MAX_SIZE = 1024 * 1024
 """Bytes of one message between processes, unless the caller says otherwise."""
@@ -111,7 +112,7 @@ def _plain_hook(value: Any) -> object:  # Any: what msgspec does not know
     try:
         return _enc_hook(value)
     except (CodecError, ConfigError):
-        return "***" if isinstance(value, Secret) else repr(value)
+        return "***" if isinstance(value, Secret) else repr_of(value)
 
 
 def _encode(encoder: Callable[[object], bytes], obj: object, max_size: int) -> bytes:

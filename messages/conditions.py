@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from understudy.messages.functions import FunctionRef
+from understudy.messages.kinds import is_number
 
 
 class OutputContains(msgspec.Struct, frozen=True, tag_field="kind", tag="output_contains"):
@@ -141,6 +142,9 @@ def describe(condition: object) -> str:
 
 def problems_of(condition: object) -> list[str]:
     """What is wrong with a condition, each as a sentence."""
+    wrong = _wrong_kind(condition)
+    if wrong:
+        return [wrong]
     match condition:
         case OutputContains(text="") | OutputMatches(pattern=""):
             return [f"{type(condition).__name__} with an empty text holds always"]
@@ -162,6 +166,16 @@ def problems_of(condition: object) -> list[str]:
         case _ if not isinstance(condition, (FunctionRef, *CONDITIONS)) and not callable(condition):
             return [f"{condition!r} is no condition; use output_contains(...) or a function of ctx"]
     return []
+
+
+def _wrong_kind(condition: object) -> str:
+    compared: object  # what users write, whatever the types say
+    match condition:
+        case OutputContains(text=compared) | OutputMatches(pattern=compared):
+            return "" if isinstance(compared, str) else f"{condition!r}: a text is needed"
+        case TokensOver(tokens=compared) | Converged(similarity=compared):
+            return "" if is_number(compared) else f"{condition!r}: a number is needed"
+    return ""
 
 
 def map_functions(

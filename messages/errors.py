@@ -45,6 +45,8 @@ from typing import Any
 
 import msgspec
 
+from understudy.messages.words import repr_of, text_of
+
 
 class UnderstudyError(Exception):
     """Root of every error that this library raises on purpose.
@@ -330,11 +332,11 @@ def _plain(value: object) -> object:
         return {_text(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, msgspec.Struct) and hasattr(value, "total_tokens"):
         return msgspec.to_builtins(value)  # a Usage; others may hold what is nobody's business
-    return _text(repr(value))
+    return _text(repr_of(value))
 
 
 def _sentence(error: BaseException) -> str:
-    return _text(error.message if isinstance(error, UnderstudyError) else str(error))
+    return _text(error.message if isinstance(error, UnderstudyError) else text_of(error))
 
 
 def _text(value: str) -> str:

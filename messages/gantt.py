@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from understudy.messages.words import sentence_of
+
 if TYPE_CHECKING:
     from understudy.messages.records import StepRecord, WorkflowResult
 
@@ -42,7 +44,7 @@ def _bar(record: StepRecord, total: float, width: int) -> str:
 
 
 def _end(record: StepRecord) -> str:
-    said = record.why or ("" if record.error is None else str(record.error))
+    said = record.why or ("" if record.error is None else sentence_of(record.error))
     if record.start is None:
         return f"{record.status}: {said}" if said else record.status
     more = "" if record.status == "completed" else f" {record.status}"

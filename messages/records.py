@@ -14,6 +14,7 @@ import msgspec
 
 from understudy.messages.caches import Cached
 from understudy.messages.chat import Usage
+from understudy.messages.words import repr_of
 
 StepStatus = Literal["completed", "failed", "cancelled", "skipped"]
 RunStatus = Literal["completed", "failed", "cancelled"]
@@ -153,6 +154,6 @@ def _bytes(value: Any) -> bytes:  # Any: what a step received
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
     try:
-        return msgspec.msgpack.encode(value, enc_hook=repr, order="deterministic")
+        return msgspec.msgpack.encode(value, enc_hook=repr_of, order="deterministic")
     except (TypeError, ValueError, OverflowError, RecursionError):
-        return repr(value).encode("utf-8", "replace")
+        return repr_of(value).encode("utf-8", "replace")

@@ -11,6 +11,7 @@ from understudy.messages.conditions import problems_of
 from understudy.messages.workflows import Choice, StepSpec, WorkflowSpec
 from understudy.runtime.planning.checking import check_step
 from understudy.runtime.planning.compiled import dependencies
+from understudy.runtime.planning.kinds import wrong_kinds
 
 MAX_DEPTH = 8
 """How deep workflows nest."""
@@ -24,6 +25,9 @@ _DEFAULTS = {"join": "all", "on_error": "fail_fast", "until": None, "max_iterati
 
 def check_workflow(spec: WorkflowSpec) -> list[str]:
     """Every problem of the graph as a sentence that names the step; empty when there is none."""
+    wrong = wrong_kinds(spec, all_steps(spec))
+    if wrong:
+        return wrong
     problems = [*_check_options(spec), *_check_names(spec)]
     names = [step.name for step in spec.steps]
     graph = dependencies(spec)
@@ -93,7 +97,7 @@ def _check_join(spec: WorkflowSpec) -> Iterable[str]:
     if isinstance(join, str):
         if join not in ("all", "any"):
             yield f"join={join!r}: it is 'all', 'any', or how many steps must be done"
-    elif isinstance(join, bool) or not 1 <= join <= count:
+    elif not 1 <= join <= count:
         yield f"join={join}: 1 to {count}, as many as there are steps"
 
 

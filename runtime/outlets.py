@@ -18,6 +18,7 @@ import msgspec
 from understudy.actors.streams.reader import Reader
 from understudy.messages.chunks import AnyChunk
 from understudy.messages.errors import ConfigError, DeadlineExceededError, to_wire
+from understudy.messages.words import repr_of
 from understudy.runtime.reading import StreamReader
 
 T = TypeVar("T")
@@ -198,7 +199,7 @@ def event_of(chunk: AnyChunk) -> bytes:
 
 def _plain(value: object) -> object:
     """What JSON has no word for: errors as data, anything else as text."""
-    return to_wire(value) if isinstance(value, BaseException) else repr(value)
+    return to_wire(value) if isinstance(value, BaseException) else repr_of(value)
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)

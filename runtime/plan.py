@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from understudy.messages.errors import WorkflowError
 from understudy.messages.workflows import Choice
 from understudy.runtime.planning.compiled import Node
 from understudy.runtime.planning.launch import Items, Launch, items_of
@@ -126,7 +125,7 @@ class Plan(Outcomes):
                 launch.key = as_text(doing.key.render(values))
             if doing.on is not None and not self._choose(launch, as_text(doing.on.render(values))):
                 return None
-        except WorkflowError as error:
+        except Exception as error:  # noqa: BLE001 - a value's own __str__ or property, too
             self._failed(launch, now, error, 1, 0.0)
             return None
         return launch

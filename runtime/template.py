@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -131,7 +132,9 @@ def label_of(item: Any) -> str:  # Any: an item of a list that a step gave
     if isinstance(item, (int, float)):
         return ""
     for field in ("path", "name"):
-        text = getattr(item, field, None)
+        text = None
+        with suppress(Exception):  # whatever a property of somebody's class does
+            text = getattr(item, field, None)
         if isinstance(text, str) and text:
             return text if len(text) <= LABEL_SIZE else f"…{text[1 - LABEL_SIZE :]}"
     return ""

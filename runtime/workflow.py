@@ -62,7 +62,7 @@ def step(
         name=name,
         target=target,
         prompt=prompt,
-        after=(after,) if isinstance(after, str) else tuple(after),
+        after=_names(after),
         when=when,
         each=each,
         max_concurrent=max_concurrent,
@@ -72,6 +72,12 @@ def step(
         effects=effects,
         key=key,
     )
+
+
+def _names(after: Any) -> tuple[Any, ...]:  # Any: whatever was given; it is checked later
+    if isinstance(after, str) or not isinstance(after, Iterable):
+        return (after,)
+    return tuple(after)
 
 
 def choose(

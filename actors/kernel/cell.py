@@ -26,6 +26,7 @@ from understudy.actors.kernel.life import Life
 from understudy.actors.kernel.reply import CANCELLED, Reply
 from understudy.messages.control import ActorNode, ActorState, Terminated
 from understudy.messages.envelope import Envelope
+from understudy.messages.words import text_of
 
 _NOT_PYKKAS = "this actor is run by understudy's kernel; start it with rt.spawn(...) or .start()"
 
@@ -103,7 +104,7 @@ class Cell(Life):
             owed=owed,
             background=len(self.background or ()),
             abandoned=self.gone,
-            last_error=None if error is None else f"{type(error).__name__}: {error}",
+            last_error=None if error is None else f"{type(error).__name__}: {text_of(error)}",
             children=children,
         )
 

@@ -67,6 +67,9 @@ def _check_alone(
     yield from _check_bounds(step, here)
     yield from _check_target(step.target, here)
     chosen = [step.target.on] if isinstance(step.target, Choice) else []
+    for on in chosen:
+        if not placeholders(on):
+            yield f"{here} chooses on {on!r}, which is always the same; write '{{input}}' or a step"
     before = [step.each or "", step.when if isinstance(step.when, str) else ""]
     for text in before:
         yield from _check_placeholders(text, here, names, known, with_items=False)
@@ -104,6 +107,9 @@ def _check_target(
             yield from _check_target(target.default, f"{here}, default", inside=True)
     elif isinstance(target, Choice):
         yield f"{here} is a choice within a choice; make it a workflow of its own"
+    elif isinstance(target, type) and hasattr(target, "on_receive"):
+        named = target.__name__
+        yield f"{here}: {named} is a class of actors; make a pool of it: rt.pool('name', {named})"
     elif not (
         isinstance(target, (AgentSpec, WorkflowSpec, FunctionRef))
         or _is_pool(target)

@@ -12,6 +12,7 @@ from typing import Any
 from understudy.messages.chat import Usage
 from understudy.messages.errors import WorkflowError
 from understudy.messages.records import NO_USAGE
+from understudy.messages.words import text_of
 from understudy.messages.workflows import WorkflowSpec
 from understudy.runtime.plan import Launch, Plan
 from understudy.runtime.planning.conditions import Round, checker_of
@@ -113,7 +114,8 @@ class Loop(State):
             self.reason = self._check(Round(plan.output, tokens, self.context))
         except Exception as error:  # noqa: BLE001 - a function in until= raises what it likes
             self.status = "failed"
-            told = f"until= of workflow {self.spec.name!r} raised {type(error).__name__}: {error}"
+            raised = f"{type(error).__name__}: {text_of(error)}"
+            told = f"until= of workflow {self.spec.name!r} raised {raised}"
             self.error = WorkflowError(told, cause=error)
             return
         if not self.reason and self.iterations >= self.spec.max_iterations:

@@ -8,6 +8,7 @@ from understudy.messages.caches import Cached
 from understudy.messages.chat import Usage
 from understudy.messages.errors import WorkflowError
 from understudy.messages.records import NO_USAGE, Digest, StepRecord
+from understudy.messages.words import sentence_of
 from understudy.messages.workflows import RunStatus, StepStatus, WorkflowSpec
 from understudy.runtime.planning.compiled import Node, graph_of
 from understudy.runtime.planning.joins import join_of
@@ -129,7 +130,8 @@ class State:
     def _fail(self, path: str, error: BaseException, more: str = "") -> None:
         if self.status is None:
             self.status = "failed"
-            self.error = WorkflowError(f"step {path} failed: {error}{more}", step=path, cause=error)
+            told = f"step {path} failed: {sentence_of(error)}{more}"
+            self.error = WorkflowError(told, step=path, cause=error)
             attempts = getattr(error, "attempts", 0)
             if attempts:  # whoever is around must not try again what was tried again
                 self.error.attempts = attempts

@@ -1,6 +1,20 @@
 import pytest
 
-from understudy import Agent, AgentSpec, ConfigError, StepSpec, Workflow, WorkflowSpec, step
+from understudy import (
+    Actor,
+    Agent,
+    AgentSpec,
+    ConfigError,
+    StepSpec,
+    Workflow,
+    WorkflowSpec,
+    choose,
+    converged,
+    output_contains,
+    output_matches,
+    step,
+    tokens_over,
+)
 from understudy.runtime.graph import check_workflow
 from understudy.runtime.planning.compiled import dependencies
 
@@ -60,6 +74,89 @@ def problems(*steps: StepSpec, mode: str = "dag", **options: object) -> list[str
 def test_every_mistake_is_a_sentence(steps: list[StepSpec], problem: str) -> None:
     """A mistake names the step, and where there is one, the remedy."""
     assert problems(*steps) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (step("a", A, timeout="5s"), "timeout='5s': seconds are needed, as a number"),  # type: ignore[arg-type]
+        (step("a", A, timeout=float("nan")), "timeout=nan: seconds are needed, as a number"),
+        (step("a", A, timeout=True), "timeout=True: seconds are needed, as a number"),
+        (step("a", A, retries=1.5), "retries=1.5: a whole number is needed"),  # type: ignore[arg-type]
+        (step("a", A, prompt=7), "prompt=7: a text is needed"),  # type: ignore[arg-type]
+        (step("a", A, key=3), "key=3: a text is needed"),  # type: ignore[arg-type]
+        (step("a", A, each=[1]), "each=[1]: a text is needed"),  # type: ignore[arg-type]
+        (
+            step("a", A, each="{input}", max_concurrent="3"),  # type: ignore[arg-type]
+            "max_concurrent='3': a whole number is needed",
+        ),
+        (
+            step("a", A, effects="often"),  # type: ignore[arg-type]
+            "effects='often': 'none', 'idempotent' or 'at_most_once'",
+        ),
+        (
+            step("a", A, after=3),  # type: ignore[arg-type]
+            "after=(3,): a name of a step is needed, or a list of names",
+        ),
+    ],
+)
+def test_a_field_of_another_kind_is_named(wrong: StepSpec, problem: str) -> None:
+    """Not a TypeError out of some comparison; also of a step that stands in for another."""
+    assert problems(wrong) == [f"step 'a': {problem}"]
+    assert problems(step("b", A, on_error=wrong)) == [f"step 'a': {problem}"]
+
+
+def test_a_name_that_is_no_text_is_named() -> None:
+    """Of a step, and of the workflow."""
+    assert problems(step(5, A)) == ["step 5: name=5: a text is needed"]  # type: ignore[arg-type]
+    spec = WorkflowSpec(name=3, mode="dag", steps=(step("a", A),))  # type: ignore[arg-type]
+    assert check_workflow(spec) == ["name=3: a text is needed"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "needed"),
+    [
+        ("max_concurrent", 2.5, "a whole number is needed"),
+        ("timeout", "3s", "seconds are needed, as a number"),
+        ("join", True, "'all', 'any', or how many steps must be done"),
+        ("join", 1.0, "'all', 'any', or how many steps must be done"),
+        ("max_iterations", "3", "a whole number is needed"),
+        ("budget", 3, "give a Budget(...)"),
+    ],
+)
+def test_options_of_another_kind_are_named(option: str, value: object, needed: str) -> None:
+    """All that a workflow takes besides its steps."""
+    assert problems(step("a", A), **{option: value}) == [f"{option}={value!r}: {needed}"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("until", "problem"),
+    [
+        (output_contains(3), "output_contains(3): a text is needed"),  # type: ignore[arg-type]
+        (output_matches(b"x"), "output_matches(b'x'): a text is needed"),  # type: ignore[arg-type]
+        (tokens_over("3"), "TokensOver(tokens='3'): a number is needed"),  # type: ignore[arg-type]
+        (converged(None), "Converged(similarity=None): a number is needed"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_a_condition_compares_with_is_checked(until: object, problem: str) -> None:
+    """When the workflow is built, not after the first round."""
+    found = problems(step("a", A), mode="loop", until=until)
+    assert found == [f"until=: {problem}"]
+
+
+def test_a_choice_on_nothing_is_named() -> None:
+    """Braces that were forgotten would choose the same case for ever."""
+    assert problems(step("a", choose("input", {"x": A}))) == [
+        "step 'a' chooses on 'input', which is always the same; write '{input}' or a step"
+    ]
+
+
+def test_a_class_of_actors_is_no_target() -> None:
+    """Calling it would make an actor that nobody runs; the remedy is a pool."""
+    (found,) = problems(step("a", Actor))
+    assert (
+        found == "step 'a': Actor is a class of actors; make a pool of it: rt.pool('name', Actor)"
+    )
 
 
 def test_bounds_of_the_workflow() -> None:

@@ -10,6 +10,7 @@ from understudy import (
     ConfigError,
     Runtime,
     Workflow,
+    WorkflowError,
     WorkflowResult,
     WorkflowSpec,
     all_of,
@@ -134,3 +135,81 @@ def test_specs_go_through_msgpack() -> None:
         with pytest.raises(ConfigError) as caught:
             encode(flow)
         assert where in str(caught.value)
+
+
+class Mute(Exception):  # noqa: N818 - what it does matters
+    """An error that fails to put itself into words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Odd:
+    """A value that does."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    @property
+    def name(self) -> str:
+        """No name either."""
+        raise RuntimeError("no name")
+
+
+def mute(_: Any) -> None:
+    """Fail without words."""
+    raise Mute
+
+
+def odd(_: Any) -> list[Odd]:
+    """Items without words."""
+    return [Odd()]
+
+
+def take(value: Any) -> str:
+    """Say what kind of thing came."""
+    return type(value).__name__
+
+
+def test_an_error_without_words_is_called_by_its_type() -> None:
+    """Whatever a class of others does, the run says which step failed; all its forms work."""
+    with Runtime():
+        with pytest.raises(WorkflowError, match="step a failed: <Mute>"):
+            Workflow.sequential("w", step("a", mute)).run("x")
+        result = Workflow.sequential("w", step("a", mute, on_error="continue")).run("x")
+        assert "failed: <Mute>" in result.gantt()
+        assert json.loads(result.to_json())["steps"]["a"]["error"]["message"] == "<Mute>"
+        with pytest.raises(WorkflowError, match="until= of workflow 'w' raised Mute: <Mute>"):
+            Workflow.loop("w", step("a", take), until=mute).run("x")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError(), "ValueError"),
+        (KeyError("k"), "KeyError: 'k'"),
+        (SystemExit(3), "SystemExit: 3"),
+    ],
+)
+def test_an_error_that_says_little_is_named(error: BaseException, said: str) -> None:
+    """ "step a failed: 3" would help nobody."""
+
+    async def fails() -> None:
+        raise error
+
+    with Runtime(), pytest.raises(WorkflowError) as caught:
+        Workflow.sequential("w", step("a", fails)).run("x")
+    assert str(caught.value) == f"step a failed: {said}"
+
+
+def test_values_without_words_go_from_step_to_step() -> None:
+    """By themselves, also as items and in records; only where words are needed the step fails."""
+    each = Workflow.sequential("w", step("a", odd), step("b", take, each="{a}"))
+    with Runtime():
+        result = each.run("x")
+        assert result.output == ["Odd"]
+        assert "<Odd>" in result.to_json()
+        assert len(result.steps["b[0]"].input_digest) == 16
+        worded = Workflow.sequential("w", step("a", odd), step("b", take, "as text: {a}"))
+        with pytest.raises(WorkflowError, match="step b failed: no words"):
+            worded.run("x")
