@@ -142,21 +142,7 @@ def describe(condition: object) -> str:
 
 def problems_of(condition: object) -> list[str]:
     """What is wrong with a condition, each as a sentence."""
-    wrong = _wrong_kind(condition)
-    if wrong:
-        return [wrong]
     match condition:
-        case OutputContains(text="") | OutputMatches(pattern=""):
-            return [f"{type(condition).__name__} with an empty text holds always"]
-        case OutputMatches(pattern=pattern):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                return [f"output_matches({pattern!r}) is no regular expression: {error}"]
-        case TokensOver(tokens=tokens) if tokens < 0:
-            return [f"tokens_over({tokens}): 0 or more tokens"]
-        case Converged(similarity=similarity) if not 0 < similarity <= 1:
-            return [f"converged({similarity}): more than 0, at most 1"]
         case AllOf(conditions=parts) | AnyOf(conditions=parts):
             if not parts:
                 return [f"{type(condition).__name__} without a condition"]
@@ -165,7 +151,8 @@ def problems_of(condition: object) -> list[str]:
             return problems_of(part)
         case _ if not isinstance(condition, (FunctionRef, *CONDITIONS)) and not callable(condition):
             return [f"{condition!r} is no condition; use output_contains(...) or a function of ctx"]
-    return []
+    problem = _wrong_kind(condition) or _wrong_value(condition)
+    return [problem] if problem else []
 
 
 def _wrong_kind(condition: object) -> str:
@@ -175,6 +162,22 @@ def _wrong_kind(condition: object) -> str:
             return "" if isinstance(compared, str) else f"{condition!r}: a text is needed"
         case TokensOver(tokens=compared) | Converged(similarity=compared):
             return "" if is_number(compared) else f"{condition!r}: a number is needed"
+    return ""
+
+
+def _wrong_value(condition: object) -> str:
+    match condition:
+        case OutputContains(text="") | OutputMatches(pattern=""):
+            return f"{type(condition).__name__} with an empty text holds always"
+        case OutputMatches(pattern=pattern):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                return f"output_matches({pattern!r}) is no regular expression: {error}"
+        case TokensOver(tokens=tokens) if tokens < 0:
+            return f"tokens_over({tokens}): 0 or more tokens"
+        case Converged(similarity=similarity) if not 0 < similarity <= 1:
+            return f"converged({similarity}): more than 0, at most 1"
     return ""
 
 

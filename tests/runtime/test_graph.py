@@ -132,8 +132,8 @@ def test_options_of_another_kind_are_named(option: str, value: object, needed: s
 @pytest.mark.parametrize(
     ("until", "problem"),
     [
-        (output_contains(3), "output_contains(3): a text is needed"),  # type: ignore[arg-type]
-        (output_matches(b"x"), "output_matches(b'x'): a text is needed"),  # type: ignore[arg-type]
+        (output_contains(3), "OutputContains(text=3, ignore_case=False): a text is needed"),  # type: ignore[arg-type]
+        (output_matches(b"x"), "OutputMatches(pattern=b'x'): a text is needed"),  # type: ignore[arg-type]
         (tokens_over("3"), "TokensOver(tokens='3'): a number is needed"),  # type: ignore[arg-type]
         (converged(None), "Converged(similarity=None): a number is needed"),  # type: ignore[arg-type]
     ],

@@ -192,7 +192,7 @@ def test_an_error_without_words_is_called_by_its_type() -> None:
     ],
 )
 def test_an_error_that_says_little_is_named(error: BaseException, said: str) -> None:
-    """ "step a failed: 3" would help nobody."""
+    """A bare number, a bare key or nothing would help nobody."""
 
     async def fails() -> None:
         raise error
