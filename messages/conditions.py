@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from understudy.messages.functions import FunctionRef
-from understudy.messages.kinds import is_number
+from understudy.messages.kinds import TEXT, is_number
 
 
 class OutputContains(msgspec.Struct, frozen=True, tag_field="kind", tag="output_contains"):
@@ -156,10 +156,9 @@ def problems_of(condition: object) -> list[str]:
 
 
 def _wrong_kind(condition: object) -> str:
-    compared: object  # what users write, whatever the types say
     match condition:
         case OutputContains(text=compared) | OutputMatches(pattern=compared):
-            return "" if isinstance(compared, str) else f"{condition!r}: a text is needed"
+            return "" if TEXT.fits(compared) else f"{condition!r}: a text is needed"
         case TokensOver(tokens=compared) | Converged(similarity=compared):
             return "" if is_number(compared) else f"{condition!r}: a number is needed"
     return ""
