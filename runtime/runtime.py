@@ -253,7 +253,7 @@ class Runtime(Serving, Casting):
         Raises:
             WouldDeadlockError: on that loop; names the `twin` to await instead.
         """
-        system = self.system
+        system = self._system_for(work)
         if get_ident() == system.loop_thread:
             work.close()
             msg = f"this would block the loop that has to do the work: use `await {twin}(...)`"
@@ -269,10 +269,18 @@ class Runtime(Serving, Casting):
 
     async def on_loop(self, work: Coroutine[Any, Any, T]) -> T:  # Any: what coroutines yield
         """Await a coroutine that has to run on this runtime's loop, from any loop."""
-        system = self.system
+        system = self._system_for(work)
         if get_ident() == system.loop_thread:
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, system.loop))
+
+    def _system_for(self, work: Coroutine[Any, Any, Any]) -> ActorSystem:
+        """The stage to do `work` on; where there is none, it is let go of."""
+        try:
+            return self.system
+        except BaseException:
+            work.close()  # else it complains that nobody has awaited it
+            raise
 
     # -- private: see `Lifecycle` ------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from understudy.testing.dict_storage import DictStorage
     from understudy.testing.fake_model import FakeModel, call
     from understudy.testing.network import block_network
+    from understudy.testing.probe import Probe
     from understudy.testing.provider_server import ProviderServer, provider_process
     from understudy.testing.quiet import assert_quiet
     from understudy.testing.scripted_transport import ScriptedTransport
@@ -31,6 +32,7 @@ __all__ = [
     "Fault",
     "Faults",
     "ManualClock",
+    "Probe",
     "ProviderServer",
     "ScriptedTransport",
     "SimRuntime",
@@ -49,6 +51,7 @@ _HOMES = {
     "Fault": "sim",
     "Faults": "sim",
     "ManualClock": "clock",
+    "Probe": "probe",
     "ProviderServer": "provider_server",
     "ScriptedTransport": "scripted_transport",
     "SimRuntime": "sim",
