@@ -37,6 +37,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     of the agents around what an agent has begun, the outermost first; `accounts` are those of all
     budgets (`messages.budgets.Account`) that it is charged to. `flights` are the keys of the cached
     calls that it is part of, which must not wait for themselves.
+    `overrides` are the agents that have other fields here, with these (`agent.override`).
     `named` says that the session was named for what is begun next, and not only inherited;
     `sessions` are those that the runs around hold.
     """
@@ -52,6 +53,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     flights: tuple[bytes, ...] = ()
     named: bool = False
     sessions: tuple[Any, ...] = ()  # Any: keys of the agents' family
+    overrides: tuple[tuple[Any, dict[str, Any]], ...] = ()  # Any: specs, their fields
 
 
 class Envelope(msgspec.Struct, gc=True, eq=False):

@@ -7,6 +7,7 @@ decided at each call (see `current`).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 
 import msgspec
@@ -94,6 +95,25 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
     def with_(self, **changes: Any) -> Any:  # Any: fields of the agent
         """A changed copy."""
         return with_changes(self, changes)
+
+    def override(self, **changes: Any) -> AbstractContextManager[Self]:  # Any: fields
+        """Within the block, runs of this agent have other fields: `agent.override(model=fake)`.
+
+        For tests of code that has its agents already. It holds for the runs that this task or
+        thread begins in the block, whoever calls for them (a function, a workflow's step, a tool,
+        another agent that has this one as a tool), and wins over what a call gives. Runs begun by
+        other threads and tasks are as ever, also while the block lasts. Blocks nest; with `model=`
+        there is no `fallback`, unless it is given too.
+
+        Gives:
+            The agent that runs instead.
+
+        Raises:
+            ConfigError: it has no such field, or it cannot be that.
+        """
+        from understudy.runtime.overriding import overriding
+
+        return overriding(self, changes)
 
     def as_tool(
         self,

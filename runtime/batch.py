@@ -23,6 +23,7 @@ from understudy.messages.chat import AssistantMessage, Usage, UserMessage
 from understudy.messages.errors import ConfigError, ContextWindowError
 from understudy.runtime.fan_out import fan_out
 from understudy.runtime.options import with_changes
+from understudy.runtime.overriding import changes_for
 
 if TYPE_CHECKING:
     from understudy.runtime.runtime import Runtime
@@ -64,6 +65,10 @@ async def batch(
         if not isinstance(each, str):
             msg = f"an agent takes a text, not a {type(each).__name__}"
             raise ConfigError(msg)
+    changes = changes_for(agent)
+    if changes:
+        agent = with_changes(agent, changes)
+        options = {name: value for name, value in options.items() if name not in changes}
     groups = [prompts[at : at + size] for at in range(0, len(prompts), size)]
     found = await fan_out(groups, lambda group: _group(rt, agent, group, options), max_concurrent)
     return [result for group in found for result in group]

@@ -41,6 +41,7 @@ from understudy.messages.streams import StreamOptions
 from understudy.messages.workflows import PoolRef, RunWorkflow, WorkflowResult, WorkflowSpec
 from understudy.runtime.graph import MAX_DEPTH
 from understudy.runtime.memories import Memories
+from understudy.runtime.overriding import as_called
 from understudy.runtime.pool.handle import PoolHandle
 from understudy.runtime.run_actors import RunActors
 from understudy.runtime.step_pools import StepPools
@@ -156,6 +157,7 @@ class Crew:
             accounts=accounts,
             flights=around.flights,
             sessions=around.sessions,
+            overrides=around.overrides,
         )
 
     def run_agent(
@@ -225,7 +227,7 @@ class Crew:
         outer: Any,  # Any: the run that calls it
     ) -> Awaitable[Result[Any]]:  # Any: the output's type
         """Run an agent for the message in hand, called by the run `outer`."""
-        return self.run_agent(spec, prompt, origin=self.origin(), outer=outer)
+        return self.run_agent(as_called(spec, {}), prompt, origin=self.origin(), outer=outer)
 
     def answers_of(self, spec: AgentSpec) -> Answers | None:
         """The cache that an agent asks before a model; None where it has none.

@@ -31,6 +31,7 @@ from understudy.messages.events import RunFinished, RunStarted
 from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
 from understudy.runtime.options import account_of, check_call, is_turn, messages_of, with_changes
+from understudy.runtime.overriding import as_called
 from understudy.runtime.runs import Run
 from understudy.runtime.scoping import Scoping
 from understudy.runtime.serving.logs import log_run
@@ -109,7 +110,7 @@ class Submitter(Scoping, ABC):
         self._check_open()
         if isinstance(target, AgentSpec) and tenant is None and session is None:  # the hot path
             return self._submit_agent(
-                with_changes(target, overrides),
+                as_called(target, overrides),
                 prompt,
                 history=history,
                 timeout=timeout,
@@ -252,7 +253,7 @@ class Submitter(Scoping, ABC):
                 )
         if isinstance(target, AgentSpec):
             return self._submit_agent(
-                with_changes(target, overrides),
+                as_called(target, overrides),
                 prompt,
                 history=history,
                 timeout=timeout,

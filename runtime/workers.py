@@ -22,6 +22,7 @@ from understudy.messages.chat import Usage
 from understudy.messages.errors import ActorDeadError, RunCancelledError, WorkflowError
 from understudy.messages.records import NO_USAGE
 from understudy.messages.workflows import RunStep, StepDone
+from understudy.runtime.overriding import as_called
 from understudy.runtime.run_context import context_parameter, takes_value
 from understudy.runtime.template import as_text
 
@@ -69,7 +70,7 @@ class LoopWorker(Actor):
     async def _ask(self, agent: AgentSpec, message: RunStep, queued: float) -> StepDone:
         """Run an agent."""
         result = await self._crew.run_agent(
-            agent,
+            as_called(agent, {}),
             as_text(message.value),
             origin=self._crew.origin(),
             context=message.context,
