@@ -136,7 +136,7 @@ class RunActor(Actor):
         launch.reply = None
         done, error = outcome.value, outcome.error
         if type(done) is not StepDone:
-            done = self._other(launch, done, error)
+            done = self._other(launch, done, error, now)
         error = done.error
         dispatch = self._dispatch
         again = plan.done(
@@ -164,6 +164,7 @@ class RunActor(Actor):
         launch: Launch,
         value: Any,  # Any: a nested run's result, or what a pool's worker gave
         error: BaseException | None,
+        now: float,
     ) -> StepDone:
         """As a StepDone: what no step worker has answered."""
         path = launch.path
@@ -171,13 +172,22 @@ class RunActor(Actor):
             partial_ = getattr(error, "partial", None)
             usage, cost = NO_USAGE, None
             if isinstance(partial_, WorkflowResult):
-                self._nested.update(partial_.steps)
+                self._keep(partial_, now)
                 usage, cost = partial_.usage, partial_.cost
             return StepDone(path=path, error=_named(launch, error), usage=usage, cost=cost)
         if isinstance(value, WorkflowResult):
-            self._nested.update(value.steps)
+            self._keep(value, now)
             return StepDone(path=path, output=value.output, usage=value.usage, cost=value.cost)
         return StepDone(path=path, output=value)
+
+    def _keep(self, result: WorkflowResult, now: float) -> None:
+        """The records of a nested run that ends now, in the time of this one."""
+        since = now - result.duration
+        for path, record in result.steps.items():
+            start, end = record.start, record.end
+            if start is not None and end is not None:
+                record = msgspec.structs.replace(record, start=start + since, end=end + since)  # noqa: PLW2901
+            self._nested[path] = record
 
     def _finish(self, plan: Plan | Loop, deferred: Deferred, now: float) -> None:
         """Cancel what is left, and answer."""

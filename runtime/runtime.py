@@ -37,7 +37,7 @@ from understudy.messages.budgets import Price
 from understudy.messages.caches import CacheSpec, CacheStats
 from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError, WouldDeadlockError
-from understudy.messages.kinds import COUNT
+from understudy.messages.kinds import COUNT, NOT_NEGATIVE, TEXT, WHOLE, Kind, instance
 from understudy.messages.limits import Limit, LimiterStats
 from understudy.messages.memories import MemorySpec
 from understudy.runtime.agent_handle import AgentHandle
@@ -58,6 +58,17 @@ if TYPE_CHECKING:
     from understudy.runtime.memory import Memory
 
 T = TypeVar("T")
+
+
+_KINDS = {
+    "name": TEXT,
+    "config": instance("give a Config, or use Runtime.from_toml(file)", Config),
+    "limits": instance("give a dict of Limit(...) by 'provider:model'", Mapping),
+    "prices": instance("give a dict of Price(...) by 'provider:model'", Mapping),
+    "shutdown": NOT_NEGATIVE,
+    "clock": Kind(lambda value: hasattr(value, "now"), "give a clock, such as ManualClock()"),
+    "seed": WHOLE,
+}
 
 
 class Runtime(Serving, Casting):
@@ -108,6 +119,12 @@ class Runtime(Serving, Casting):
         memory: MemorySpec | None = None,
         tokenizer: Callable[[str], int] | None = None,
     ) -> None:
+        for option, value in {
+            "name": name, "config": config, "limits": limits, "prices": prices,
+            "shutdown": shutdown, "clock": clock, "seed": seed,
+        }.items():  # fmt: skip
+            if value is not None:
+                _KINDS[option].check("Runtime", option, value)
         self.config = config or Config()
         self.source: Path | None = None
         arguments = {

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from hashlib import blake2b
 from typing import Any
@@ -23,7 +24,7 @@ from understudy import (
 from understudy.messages.codec import decode, encode
 from understudy.messages.records import Digest
 from understudy.messages.specs import load_functions
-from understudy.testing import FakeModel
+from understudy.testing import FakeModel, SimRuntime
 
 ECHO = Agent(FakeModel.echo(), name="echo")
 
@@ -213,3 +214,23 @@ def test_values_without_words_go_from_step_to_step() -> None:
         worded = Workflow.sequential("w", step("a", odd), step("b", take, "as text: {a}"))
         with pytest.raises(WorkflowError, match="step b failed: no words"):
             worded.run("x")
+
+
+def test_steps_of_a_nested_run_stand_where_they_ran() -> None:
+    """Times count from the begin of the outermost run, so that a chart shows what was when."""
+
+    async def main(rt: Runtime) -> WorkflowResult:
+        async def wait(_: Any) -> None:
+            await asyncio.sleep(10)
+
+        inner = Workflow.sequential("i", step("a", wait), step("b", wait))
+        middle = Workflow.sequential("m", step("c", wait), step("i", inner))
+        outer = Workflow.sequential("o", step("p", wait), step("m", middle))
+        return await outer.arun("x", runtime=rt)
+
+    steps = SimRuntime(1, limit=600.0).run(main).steps
+    ran = {path: (round(r.start or 0.0), round(r.end or 0.0)) for path, r in steps.items()}
+    assert ran == {
+        "p": (0, 10), "m": (10, 40), "m/c": (10, 20), "m/i": (20, 40),
+        "m/i/a": (20, 30), "m/i/b": (30, 40),
+    }  # fmt: skip
