@@ -292,143 +292,66 @@ __all__ = [
 ]
 
 _HOMES = {
-    "messages.models": ["Completion", "Complete"],
-    "messages.memories": [
-        "Document",
-        "Erased",
-        "Ingested",
-        "MemorySpec",
-        "MemoryStats",
-        "Passage",
-        "RagOptions",
-        "Trimmed",
-    ],
-    "messages.hooks": ["Hooks"],
-    "messages.budgets": ["Spent", "Price", "Budget"],
-    "actors.kernel.actor": ["Actor"],
-    "actors.kernel.options": ["ChildSpec", "MailboxOptions", "child"],
-    "actors.kernel.ref": ["Ref"],
-    "actors.kernel.gathering": ["gather"],
-    "actors.kernel.reply": ["Reply"],
-    "messages.agents": ["ToolRecord", "Resume", "Pending", "AgentTool", "AgentSpec", "Result"],
-    "messages.caches": ["CacheStats", "Cached"],
-    "messages.chat": [
-        "AssistantMessage",
-        "Message",
-        "SystemMessage",
-        "ToolCall",
-        "ToolMessage",
-        "Usage",
-        "UserMessage",
-    ],
-    "messages.chunks": [
-        "AgentFinished",
-        "AgentStarted",
-        "Metadata",
-        "StepFinished",
-        "StepStarted",
-        "StreamEnd",
-        "StreamFailed",
-        "TextDelta",
-        "ThoughtDelta",
-        "ToolCallFinished",
-        "ToolCallStarted",
-    ],
-    "messages.conditions": [
-        "all_of",
-        "any_of",
-        "converged",
-        "not_",
-        "output_contains",
-        "output_matches",
-        "tokens_over",
-    ],
-    "messages.control": [
-        "Directive",
-        "Health",
-        "Ledger",
-        "MailboxStats",
-        "Outcome",
-        "Reloaded",
-        "ShutdownReport",
-        "Terminated",
-    ],
-    "messages.errors": [
-        "TurnsExceededError",
-        "HookError",
-        "ActorDeadError",
-        "ActorRestartedError",
-        "AuthenticationError",
-        "BadRequestError",
-        "BreakerOpenError",
-        "BudgetExceededError",
-        "CodecError",
-        "ConfigError",
-        "ConnectError",
-        "ContentFilterError",
-        "ContextWindowError",
-        "DeadlineExceededError",
-        "DeadlockError",
-        "MailboxFullError",
-        "ModelError",
-        "OutputError",
-        "OverloadedError",
-        "RateLimitError",
-        "ResponseError",
-        "RunCancelledError",
-        "RuntimeStoppedError",
-        "ServerError",
-        "StorageError",
-        "StreamBrokenError",
-        "StreamError",
-        "ToolError",
-        "UnderstudyError",
-        "WorkflowComplete",
-        "WorkflowError",
-        "WouldDeadlockError",
-    ],
-    "messages.events": [
-        "ActorFailed",
-        "ActorParked",
-        "ActorRestarted",
-        "DeadLettered",
-        "Event",
-        "ReaderLagged",
-        "RunFinished",
-        "RunStarted",
-        "StepCompleted",
-        "StepDispatched",
-        "StepFailed",
-        "StepRetried",
-        "StreamIdled",
-    ],
-    "messages.limits": ["Limit", "LimiterStats"],
-    "messages.secrets": ["Secret"],
-    "messages.tools": ["ToolResult"],
-    "messages.streams": ["StreamOptions", "StreamStats"],
-    "messages.workflows": [
-        "Choice",
-        "PoolRef",
-        "StepRecord",
-        "StepSpec",
-        "WorkflowResult",
-        "WorkflowSpec",
-    ],
-    "runtime.agent": ["Agent"],
-    "runtime.cache": ["Cache"],
-    "runtime.memory": ["Memory"],
-    "runtime.outlets": ["collect_stream", "sse_events", "stream_to_queue"],
-    "runtime.reading": ["StreamReader"],
-    "runtime.run_context": ["RunContext"],
-    "runtime.runs": ["Run"],
-    "runtime.runtime": ["Runtime"],
-    "runtime.serving.logs": ["JsonLines", "RunIds"],
-    "runtime.stream": ["Stream"],
-    "runtime.tool": ["arun_tools", "run_tools", "tool"],
-    "runtime.toolset": ["Toolset"],
-    "runtime.workflow": ["Workflow", "choose", "step"],
+    "messages.models": "Completion Complete",
+    "messages.memories": (
+        "Document Erased Ingested MemorySpec MemoryStats Passage RagOptions Trimmed"
+    ),
+    "messages.hooks": "Hooks",
+    "messages.budgets": "Spent Price Budget",
+    "actors.kernel.actor": "Actor",
+    "actors.kernel.options": "ChildSpec MailboxOptions child",
+    "actors.kernel.ref": "Ref",
+    "actors.kernel.gathering": "gather",
+    "actors.kernel.reply": "Reply",
+    "messages.agents": "ToolRecord Resume Pending AgentTool AgentSpec Result",
+    "messages.caches": "CacheStats Cached",
+    "messages.chat": (
+        "AssistantMessage Message SystemMessage ToolCall ToolMessage Usage UserMessage"
+    ),
+    "messages.chunks": (
+        "AgentFinished AgentStarted Metadata StepFinished StepStarted StreamEnd StreamFailed "
+        "TextDelta ThoughtDelta ToolCallFinished ToolCallStarted"
+    ),
+    "messages.conditions": (
+        "all_of any_of converged not_ output_contains output_matches tokens_over"
+    ),
+    "messages.control": (
+        "Directive Health Ledger MailboxStats Outcome Reloaded ShutdownReport Terminated"
+    ),
+    "messages.errors": (
+        "TurnsExceededError HookError ActorDeadError ActorRestartedError AuthenticationError "
+        "BadRequestError BreakerOpenError BudgetExceededError CodecError ConfigError "
+        "ConnectError ContentFilterError ContextWindowError DeadlineExceededError "
+        "DeadlockError MailboxFullError ModelError OutputError OverloadedError RateLimitError "
+        "ResponseError RunCancelledError RuntimeStoppedError ServerError StorageError "
+        "StreamBrokenError StreamError ToolError UnderstudyError WorkflowComplete "
+        "WorkflowError WouldDeadlockError"
+    ),
+    "messages.events": (
+        "ActorFailed ActorParked ActorRestarted DeadLettered Event ReaderLagged RunFinished "
+        "RunStarted StepCompleted StepDispatched StepFailed StepRetried StreamIdled"
+    ),
+    "messages.limits": "Limit LimiterStats",
+    "messages.secrets": "Secret",
+    "messages.tools": "ToolResult",
+    "messages.streams": "StreamOptions StreamStats",
+    "messages.workflows": "Choice PoolRef StepRecord StepSpec WorkflowResult WorkflowSpec",
+    "runtime.agent": "Agent",
+    "runtime.cache": "Cache",
+    "runtime.memory": "Memory",
+    "runtime.outlets": "collect_stream sse_events stream_to_queue",
+    "runtime.reading": "StreamReader",
+    "runtime.run_context": "RunContext",
+    "runtime.runs": "Run",
+    "runtime.runtime": "Runtime",
+    "runtime.serving.logs": "JsonLines RunIds",
+    "runtime.stream": "Stream",
+    "runtime.tool": "arun_tools run_tools tool",
+    "runtime.toolset": "Toolset",
+    "runtime.workflow": "Workflow choose step",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+"""Where names live: they are loaded from there when they are first used."""
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:  # Any: whatever is exported under that name
