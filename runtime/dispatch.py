@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from understudy.actors.kernel.ref import INFINITE
+from understudy.actors.kernel.ref import INFINITE, Ref
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.rules.retries import RetryPolicy, retry_delay
 from understudy.messages.envelope import Origin
@@ -33,7 +33,7 @@ LOOP, THREADS, FLOW, POOL = range(4)
 class Dispatch:
     """See the module's docstring."""
 
-    __slots__ = ("_chorus", "_context", "_crew", "_origin", "_pools", "_system")
+    __slots__ = ("_chorus", "_context", "_crew", "_origin", "_pools", "_system", "nested")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Dispatch:
         self._context = context
         self._chorus = chorus
         self._pools = crew.steps.at(origin.depth)
+        self.nested: dict[str, Ref[Any]] = {}  # Any: run actors, by the path of their step
 
     def begin(self, launch: Launch, now: float) -> Reply[Any]:  # Any: StepDone, or a result
         """Hand it on; `now` is the time."""
@@ -144,7 +145,7 @@ class Dispatch:
         """What is done by no step worker: a nested run, or a job of a pool."""
         system, timeout = self._system, launch.step.timeout
         if kind == FLOW:
-            reply, _ = self._crew.run_workflow(
+            reply, self.nested[launch.path] = self._crew.run_workflow(
                 launch.target,
                 launch.value,
                 origin=self._origin,

@@ -189,6 +189,33 @@ class RunActor(Actor):
                 record = msgspec.structs.replace(record, start=start + since, end=end + since)  # noqa: PLW2901
             self._nested[path] = record
 
+    def _cut_nested(self, left: dict[str, Launch], now: float, why: str) -> None:
+        """Take over the records of the nested runs that end with this one."""
+        for path, ref in self._dispatch.nested.items():
+            launch = left.get(path)
+            if launch is None:
+                continue
+            if launch.reply.done:
+                outcome = launch.reply.outcome()
+                result = outcome.value or getattr(outcome.error, "partial", None)
+            else:
+                result = ref.cell.actor.cut(why)
+            if isinstance(result, WorkflowResult):
+                self._keep(result, now)
+
+    def cut(self, why: str) -> WorkflowResult | None:
+        """What there is of a run that is about to be cancelled by the run around it.
+
+        That run is on the same loop and answers at once, so it does not wait for a message.
+        """
+        plan, self._plan = self._plan, None
+        if plan is None or self._deferred is None:
+            return None
+        now = self._cell.system.now() - self._started
+        plan.cancel(now, why)
+        self._cut_nested(self._outstanding, now, why)
+        return self._result(plan, now)
+
     def _finish(self, plan: Plan | Loop, deferred: Deferred, now: float) -> None:
         """Cancel what is left, and answer."""
         self._deferred = None  # what comes back from now on concerns nobody
@@ -200,11 +227,23 @@ class RunActor(Actor):
             elif plan.status == "completed":
                 why = f"enough other steps were done (join={plan.spec.join!r})"
             plan.cancel(now, why)
+            self._cut_nested(left, now, why)
         for launch in left.values():
             launch.reply.cancel(expired=self._expired)
             self._dispatch.cut_off(plan.records.get(launch.path))
+        result = self._result(plan, now)
+        for timer in self._timers:
+            timer.cancel()
+        self._plan = None
+        if plan.status == "completed":
+            deferred.set(result)
+        else:
+            deferred.set_exception(self._error(plan, result))
+        self._release(self.ref)
+
+    def _result(self, plan: Plan | Loop, now: float) -> WorkflowResult:
         origin = self._env.origin or _NOWHERE
-        result = WorkflowResult(
+        return WorkflowResult(
             name=plan.spec.name,
             status=plan.status or "cancelled",
             output=plan.output,
@@ -220,14 +259,6 @@ class RunActor(Actor):
             reason=plan.reason,
             shared=self._context.size,
         )
-        for timer in self._timers:
-            timer.cancel()
-        self._plan = None
-        if plan.status == "completed":
-            deferred.set(result)
-        else:
-            deferred.set_exception(self._error(plan, result))
-        self._release(self.ref)
 
     def _error(self, plan: Plan | Loop, result: WorkflowResult) -> UnderstudyError:
         """What a run has failed with, which carries what there is."""

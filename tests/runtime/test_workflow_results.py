@@ -10,6 +10,7 @@ from understudy import (
     AgentSpec,
     ConfigError,
     Runtime,
+    UnderstudyError,
     Workflow,
     WorkflowError,
     WorkflowResult,
@@ -234,3 +235,41 @@ def test_steps_of_a_nested_run_stand_where_they_ran() -> None:
         "p": (0, 10), "m": (10, 40), "m/c": (10, 20), "m/i": (20, 40),
         "m/i/a": (20, 30), "m/i/b": (30, 40),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", ["timeout", "failure", "cancel"])
+def test_a_run_that_is_cut_off_says_what_its_nested_runs_did(cut: str) -> None:
+    """Also of the runs within that are under way: what was done, cut off, and never begun."""
+
+    async def main(rt: Runtime) -> dict[str, tuple[str, float | None, float | None]]:
+        async def wait(_: Any) -> None:
+            await asyncio.sleep(10)
+
+        async def fails(_: Any) -> None:
+            await asyncio.sleep(15)
+            raise ValueError("no")
+
+        inner = Workflow.sequential("i", step("a", wait), step("b", wait), step("c", wait))
+        middle = Workflow.sequential("m", step("i", inner))
+        steps = [step("m", middle), *([step("f", fails)] if cut == "failure" else [])]
+        timeout = 15 if cut == "timeout" else None
+        run = Workflow.parallel("o", *steps, timeout=timeout).submit("x", runtime=rt)
+        if cut == "cancel":
+            await asyncio.sleep(15)
+            run.cancel()
+        with pytest.raises(UnderstudyError) as caught:
+            await run
+        await asyncio.sleep(10)
+        assert rt.ledger.running == 0
+        records = caught.value.partial.steps
+        return {path: (r.status, r.start, r.end) for path, r in records.items() if path != "f"}
+
+    ran = SimRuntime(1, limit=600.0).run(main)
+    assert {path: status for path, (status, _, _) in ran.items()} == {
+        "m": "cancelled",
+        "m/i": "cancelled",
+        "m/i/a": "completed",
+        "m/i/b": "cancelled",
+        "m/i/c": "skipped",
+    }
+    assert [round(time or 0.0) for time in ran["m/i/b"][1:]] == [10, 15]
