@@ -57,6 +57,15 @@ class CacheSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
             raise ConfigError(f"Cache(threshold={self.threshold!r}): a cosine above 0, at most 1")
         if self.embedder is not None and self.semantic != "embedding":
             raise ConfigError("Cache(embedder=...) needs semantic='embedding'")
+        if self.embedder is not None and not _is_model(self.embedder):
+            raise ConfigError(f"Cache(embedder={self.embedder!r}): write 'provider:model'")
+        if self.path is not None and (not self.path or self.path == ":memory:"):
+            msg = f"Cache(path={self.path!r}): give a file, or no path= for memory alone"
+            raise ConfigError(msg)
+
+
+def _is_model(name: object) -> bool:
+    return isinstance(name, str) and all(name.partition(":"))
 
 
 class Cached(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -54,7 +54,7 @@ class Cache(CacheSpec, frozen=True, kw_only=True, tag_field="kind", tag="cache")
         for name, made in (
             ("ttl", seconds_of(given.ttl, "Cache(ttl=...)")),
             ("max_bytes", _bytes_of(given.max_bytes)),
-            ("path", None if given.path is None else os.fspath(given.path)),
+            ("path", _path_of(given.path)),
             ("tags", _tags_of(given.tags)),
         ):
             msgspec.structs.force_setattr(self, name, made)
@@ -171,6 +171,15 @@ def wanted_of(tool: str | None, tag: str | None, tenant: str | None) -> Invalida
         msg = "invalidate(): give tool=, tag= or tenant=; clear() forgets everything"
         raise ConfigError(msg)
     return Invalidate(tool=tool, tag=tag, tenant=tenant)
+
+
+def _path_of(given: Any) -> str | None:  # Any: what users write
+    if given is None:
+        return None
+    try:
+        return os.fsdecode(given)
+    except TypeError:
+        raise ConfigError(f"Cache(path={given!r}): give a file, as a text or a Path") from None
 
 
 def _bytes_of(given: object) -> int:

@@ -713,6 +713,14 @@ def test_a_cache_is_data() -> None:
         ({"semantic": "fuzzy"}, r"Cache\(semantic='fuzzy'\): 'strict', 'embedding' or None"),
         ({"semantic": "embedding", "threshold": 1.5}, r"threshold=1.5"),
         ({"embedder": "openai:x"}, r"Cache\(embedder=...\) needs semantic='embedding'"),
+        (
+            {"semantic": "embedding", "embedder": "openai"},
+            r"embedder='openai'\): write 'provider:m",
+        ),
+        ({"semantic": "embedding", "embedder": 3}, r"embedder=3\): write 'provider:model'"),
+        ({"path": ""}, r"Cache\(path=''\): give a file, or no path="),
+        ({"path": ":memory:"}, r"Cache\(path=':memory:'\): give a file, or no path="),
+        ({"path": 3}, r"Cache\(path=3\): give a file, as a text or a Path"),
         ({"tags": "prices"}, r"write a list of texts"),
     ],
 )
