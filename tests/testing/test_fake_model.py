@@ -1,21 +1,37 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Literal
 
+import msgspec
 import pytest
 
 from understudy import (
     Agent,
     ConfigError,
+    ConnectError,
+    DeadlineExceededError,
     Message,
+    ModelError,
+    RateLimitError,
     ResponseError,
     Runtime,
     ServerError,
+    StreamBrokenError,
     TextDelta,
     ToolCall,
     UserMessage,
 )
 from understudy.messages.models import Complete
-from understudy.testing import FakeModel, call
+from understudy.testing import FakeModel, SimRuntime, call
+from understudy.testing.provider_server import (
+    BadChunk,
+    Blackhole,
+    Malformed,
+    Reset,
+    Status,
+    StreamFault,
+    Truncate,
+)
 from understudy.testing.provider_server.script import ScriptExhaustedError
 
 pytestmark = pytest.mark.anyio
@@ -179,3 +195,124 @@ async def test_a_generator_is_closed_with_its_stream() -> None:
                 if chunk.index == 20:
                     break
         await asyncio.wait_for(closed.wait(), 10)
+
+
+def weather(city: str, days: int, unit: Literal["C", "F"] = "C") -> str:
+    """The weather."""
+    return f"{city} {days} {unit}"
+
+
+def nothing() -> str:
+    """Nothing is needed."""
+    return "nothing"
+
+
+class Forecast(msgspec.Struct):
+    """An output with bounds and parts."""
+
+    city: str
+    degrees: Annotated[int, msgspec.Meta(ge=5, le=9)]
+    inner: "Forecast | None"
+    kind: Literal["sun", "rain"]
+    hours: Annotated[list[float], msgspec.Meta(min_length=2)]
+
+
+def test_auto_calls_every_tool_once_and_answers(runtime: Runtime) -> None:
+    """With arguments that the tools take; each run anew, also in one conversation."""
+    agent = Agent(FakeModel.auto(), tools=[weather, nothing])
+    result = runtime.run(agent, "?")
+    assert [(each.name, each.error) for each in result.tool_calls] == [
+        ("weather", None),
+        ("nothing", None),
+    ]
+    assert result.output == '{"weather": "a 0 C", "nothing": "nothing"}'
+    again = runtime.run(agent, "?", history=result.messages)
+    assert len(again.tool_calls) == 2
+    assert runtime.run(Agent(FakeModel.auto()), "?").output == "auto"
+
+
+def test_auto_answers_with_the_output_type(runtime: Runtime) -> None:
+    """Behind the tools comes a value of the type."""
+    result = runtime.run(Agent(FakeModel.auto(), tools=[nothing], output=Forecast), "?")
+    assert len(result.tool_calls) == 1
+    assert isinstance(result.output, Forecast)
+    assert (result.output.degrees, result.output.kind, result.output.hours) == (5, "rain", [0, 0])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_faults_are_the_errors_that_a_client_makes_of_them(
+    runtime: Runtime, streamed: bool
+) -> None:
+    """With status, Retry-After and whether a retry may help."""
+    faults = [Status(status=429, retry_after=2.5), Status(status=500), Malformed(), Reset()]
+    agent = Agent(FakeModel([*faults, "up"]), retries=0)
+    errors = []
+    for _ in faults:
+        with pytest.raises(ModelError) as caught:
+            _answer(runtime, agent, streamed=streamed)
+        errors.append(caught.value)
+    assert [type(each) for each in errors] == [
+        RateLimitError,
+        ServerError,
+        ResponseError,
+        ConnectError,
+    ]
+    assert [each.status for each in errors] == [429, 500, 200, None]
+    assert errors[0].retry_after == 2.5
+    assert errors[0].provider == "fake"
+    assert _answer(runtime, agent, streamed=streamed) == "up"
+
+
+def test_faults_are_retried_as_the_clients_are() -> None:
+    """A 429 is waited for as long as it says, in virtual time."""
+
+    async def main(rt: Runtime) -> float:
+        begin = rt.system.now()
+        agent = Agent(FakeModel([Status(status=429, retry_after=20.0), "up"]), retries=1)
+        assert (await rt.arun(agent, "?")).output == "up"
+        return rt.system.now() - begin
+
+    assert SimRuntime(1).run(main) >= 20.0
+
+
+def test_a_dropped_stream_keeps_what_came(runtime: Runtime) -> None:
+    """It breaks the turn behind it off, which is the next call's again."""
+    agent = Agent(FakeModel([Truncate(after=2), "one two three"]), retries=0)
+    with runtime.stream(agent, "?") as stream:
+        text = [chunk.delta for chunk in stream if isinstance(chunk, TextDelta)]
+    assert "".join(text) == "one two"
+    with pytest.raises(StreamBrokenError):
+        stream.collect()
+    assert runtime.run(agent, "?").output == "one two three"
+
+
+def test_a_silent_provider_ends_at_the_deadline() -> None:
+    """A blackhole holds the call until who asked has had enough."""
+
+    async def main(rt: Runtime) -> None:
+        with pytest.raises(DeadlineExceededError):
+            await rt.arun(Agent(FakeModel([Blackhole()])), "?", timeout=50.0)
+
+    SimRuntime(1).run(main)
+
+
+def test_a_function_may_give_a_fault(runtime: Runtime) -> None:
+    """As the server's may; it breaks an echo off."""
+    agent = Agent(FakeModel(lambda _: StreamFault(after=1)), retries=0)
+    with runtime.stream(agent, "?") as stream:
+        assert "".join(chunk.delta for chunk in stream) == "echo:"
+    with pytest.raises(ServerError):
+        stream.collect()
+
+
+def test_what_only_bytes_can_do_is_refused(runtime: Runtime) -> None:
+    """It names what can."""
+    with pytest.raises(ConfigError, match="use a ProviderServer"):
+        runtime.run(Agent(FakeModel([BadChunk()])), "?")
+
+
+def _answer(runtime: Runtime, agent: Agent, *, streamed: bool) -> str:
+    if not streamed:
+        return agent.run("?", runtime=runtime).output
+    with agent.stream("?", runtime=runtime) as stream:
+        return stream.collect()

@@ -45,14 +45,18 @@ from understudy.messages.chat import (
 )
 from understudy.messages.errors import ConfigError
 from understudy.messages.models import Complete, Completion
+from understudy.testing.fake_auto import auto_answer
+from understudy.testing.fake_faults import befall
+from understudy.testing.provider_server.faults import Fault
 from understudy.testing.provider_server.script import ScriptExhaustedError, split
 
 _BURST = 50
 """Tokens between two turns of the loop."""
 Tokens = Iterable[str] | AsyncIterable[str]
 Said = str | ToolCall | Sequence[ToolCall] | Tokens
-Turn = str | ToolCall | Sequence[ToolCall] | BaseException | type[BaseException]
-AnswerFunction = Callable[[tuple[Message, ...]], Said | Awaitable[Said]]
+Turn = str | ToolCall | Sequence[ToolCall] | BaseException | type[BaseException] | Fault
+AnswerFunction = Callable[[tuple[Message, ...]], Said | Fault | Awaitable[Said | Fault]]
+_Say = Callable[[Complete], Said | Fault | Awaitable[Said | Fault]]
 
 
 def call(tool: str, /, **arguments: Any) -> ToolCall:  # Any: JSON values, as the tool takes them
@@ -65,8 +69,11 @@ class FakeModel:
 
     Args:
         answers: scripted turns, the n-th for the n-th call: texts, `call(...)` or a list of them,
-            or exceptions to raise; or a function of the conversation that gives a text, an iterable
-            or async iterable of tokens, or calls, and may be async.
+            exceptions to raise, or faults of `understudy.testing.provider_server`, such as
+            `Status(status=429, retry_after=1)`, `Truncate(after=2)`, `Malformed()`: one that breaks
+            an answer off breaks the turn behind it, which stays. Or a function of the conversation
+            that gives a text, an iterable or async iterable of tokens, calls or a fault, and may be
+            async.
         latency: seconds before the first token of each answer.
         tokens_per_second: pace of the answer; a token is a word. None: at once.
         name: of the provider and of the model, in results and errors.
@@ -91,7 +98,10 @@ class FakeModel:
             raise ConfigError(msg)
         self.name = name
         self.requests: list[Complete] = []
-        self._function = answers if callable(answers) else None
+        self._function: _Say | None = None
+        if callable(answers):
+            function = answers
+            self._function = lambda request: function(request.messages)
         self._turns: deque[Turn] = deque(() if callable(answers) else answers)
         self._size = len(self._turns)
         self._latency = latency
@@ -104,6 +114,19 @@ class FakeModel:
     ) -> Self:
         """A model that repeats the last user message behind `echo: `."""
         return cls(_echo, latency=latency, tokens_per_second=tokens_per_second, name=name)
+
+    @classmethod
+    def auto(
+        cls, *, latency: float = 0.0, tokens_per_second: float | None = None, name: str = "fake"
+    ) -> Self:
+        """A model that calls every tool once and then answers: with `output=` by a value of it.
+
+        Arguments and values are made from the schemas, the same every time: what is required, the
+        simplest that there is. Without `output=` the answer is JSON of what each tool gave.
+        """
+        fake = cls([], latency=latency, tokens_per_second=tokens_per_second, name=name)
+        fake._function = auto_answer
+        return fake
 
     async def complete(self, request: Complete, *, timeout: float | None = None) -> Completion:
         """See `Provider.complete`; the deadline is the caller's to enforce."""
@@ -153,7 +176,13 @@ class FakeModel:
 
     async def _begin(self, request: Complete) -> Said:
         self.requests.append(request)
-        said = await self._say(request.messages)
+        said = await self._say(request)
+        if isinstance(said, Fault):
+            next_turn = self._turns[0] if self._turns else ""
+            text = (
+                next_turn if isinstance(next_turn, str) and next_turn else _echo(request.messages)
+            )
+            said = await befall(said, split(text), self.name)
         if self._latency > 0:
             await asyncio.sleep(self._latency)
         return said
@@ -185,9 +214,9 @@ class FakeModel:
             yield TextPiece(text=token)
         yield self._completion(request, "".join(text), ())
 
-    async def _say(self, messages: tuple[Message, ...]) -> Said:
+    async def _say(self, request: Complete) -> Said | Fault:
         if self._function is not None:
-            made = self._function(messages)
+            made = self._function(request)
             if isinstance(made, str):
                 return made
             said = await made if inspect.isawaitable(made) else made
@@ -196,7 +225,7 @@ class FakeModel:
         try:
             turn = self._turns.popleft()
         except IndexError:
-            asked = messages[-1] if messages else None
+            asked = request.messages[-1] if request.messages else None
             msg = (
                 f"the script of {self.name!r} has {self._size} turns, and this is call "
                 f"{len(self.requests)}: {asked!r}; script one more turn"
@@ -238,7 +267,7 @@ class FakeModel:
 
 
 def _check_said(said: object) -> None:
-    if not isinstance(said, str | ToolCall | Iterable | AsyncIterable):
+    if not isinstance(said, str | ToolCall | Iterable | AsyncIterable | Fault):
         msg = f"FakeModel: its function gave a {type(said).__name__}, no text or calls"
         raise ConfigError(msg)
 
