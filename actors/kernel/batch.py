@@ -61,6 +61,9 @@ class Batching(Accounts):
 
     def claim_batch(self) -> Batch | None:
         """Tells that wait in a row, or None when `claim` is to be asked."""
+        queue = self.queue
+        if not queue or len(queue) < FEWEST:  # a glance, which most slices end at
+            return None
         with self.lock:
             queue = self.queue
             if (

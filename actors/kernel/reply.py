@@ -326,7 +326,14 @@ class Reply(pykka.Future[T]):
         waiter.acquire()
         if not self._wait_with(waiter, 0):
             return
-        left = float("inf") if timeout is None else max(0.0, timeout)
+        if timeout is None:
+            if current_thread() is main_thread():
+                while not waiter.acquire(timeout=PULSE):
+                    pass
+            else:
+                waiter.acquire()
+            return
+        left = max(0.0, timeout)
         pulse = PULSE if current_thread() is main_thread() else left
         while not waiter.acquire(timeout=min(pulse, left, TIMEOUT_MAX)):
             left -= pulse
