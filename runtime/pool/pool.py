@@ -358,6 +358,11 @@ class Pool:
                     self._ring("more", 0.0)
         return env
 
+    def expect(self, worker: Worker) -> None:
+        """A worker will look for a job in a moment: nobody else need be woken for it."""
+        with self._cell.lock:
+            self._coming.add(id(worker))
+
     def job_done(
         self,
         worker: Worker,

@@ -53,6 +53,9 @@ class Pulling(Protocol):
     ) -> None:
         """A job has come back, or its worker was lost with it (no lock is held)."""
 
+    def expect(self, worker: Worker) -> None:
+        """A worker will look for a job in a moment (no lock is held)."""
+
     def gone(self, worker: Worker) -> None:
         """A worker has ended (no lock is held)."""
 
@@ -229,7 +232,14 @@ class Worker(Cell):
                 self._count_locked(env, state)
         if count:
             self.pool.job_done(self, env, state, value)
-        return self.claim() if more else None
+        if not more:
+            return None
+        if self.dispatcher.on_loop and not (self.jobs.queue or self.queue or self.system_lane):
+            # Whoever waited for this job may have the next one: let them come first.
+            self.pool.expect(self)
+            self.dispatcher.schedule(self)
+            return None
+        return self.claim()
 
     def settle_deferred(self, env: Envelope, state: int, value: Any) -> None:  # Any: the answer
         """See `Cell.settle_deferred`; a job is answered by the pool."""
