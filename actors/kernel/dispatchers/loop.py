@@ -21,6 +21,7 @@ Why not a Task per message: 1.8 times the floor. Why not stepping coroutines wit
 from __future__ import annotations
 
 import asyncio
+import sys
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
@@ -30,6 +31,16 @@ from typing import TYPE_CHECKING, Any
 from understudy.actors.kernel.dispatchers.base import SECONDS, run_slice
 from understudy.actors.kernel.dispatchers.runner import Runner
 from understudy.actors.kernel.reply import Reply
+
+# What asyncio has for those who implement tasks, without a lookup each time.
+_enter, _leave = asyncio.tasks._enter_task, asyncio.tasks._leave_task
+_current = (
+    vars(asyncio.tasks)[
+        "_current_tasks"
+    ].get  # there, `current_task` is a function in Python around it
+    if sys.version_info < (3, 12)
+    else asyncio.current_task
+)
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
@@ -177,7 +188,7 @@ class LoopDispatcher:
         The runner's task is made the current one meanwhile, so a handler that goes on to suspend is
         simply awaited by it (asyncio has these two functions for those who implement tasks).
         """
-        runner, asker = self._parked(), asyncio.current_task(self.loop)
+        runner, asker = self._parked(), _current(self.loop)
         if runner is None:
             self._spare()
             return False
@@ -185,14 +196,14 @@ class LoopDispatcher:
             self.idle.append(runner)
             return False
         if asker is not None:
-            asyncio.tasks._leave_task(self.loop, asker)
-        asyncio.tasks._enter_task(self.loop, runner.task)
+            _leave(self.loop, asker)
+        _enter(self.loop, runner.task)
         try:
             suspended = runner.context.run(self._step_as, runner, reply)
         finally:
-            asyncio.tasks._leave_task(self.loop, runner.task)
+            _leave(self.loop, runner.task)
             if asker is not None:
-                asyncio.tasks._enter_task(self.loop, asker)
+                _enter(self.loop, asker)
             if runner.held is None and not runner.closing:
                 self.idle.append(runner)
             else:
