@@ -421,6 +421,7 @@ async def test_a_cancel_ends_a_thousand_steps() -> None:
             await run
         records = caught.value.partial.steps  # type: ignore[attr-defined]
         assert sum(record.status == "cancelled" for record in records.values()) == 1_001
+        await asyncio.sleep(0)  # each worker looks once whether there is more to do
         stats = rt.crew.steps.pools[0].stats
         assert stats.workers == stats.idle
     assert_quiet(rt)

@@ -62,7 +62,8 @@ class Peer:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self.serve(reader, writer)
             self.lost.set()
-            writer.transport.abort()
+            with contextlib.suppress(AttributeError):  # 3.11.2, when it has ended already
+                writer.transport.abort()
 
         server = await asyncio.start_server(
             serve, "127.0.0.1", 0, ssl=server_tls() if tls else None
