@@ -8,7 +8,7 @@ BENCHMARKS := kernel processes digest limits models agents tools streams caches 
 DOCUMENTS := README.md CHANGELOG.md CONTRIBUTING.md docs messages actors runtime
 
 .DELETE_ON_ERROR:
-.PHONY: demo demos test fmt lint type bench soak
+.PHONY: demo demos docs test fmt lint type bench soak
 
 demo: $(READY)  ## digest the project's own documents
 	@mkdir -p build
@@ -21,6 +21,9 @@ demos: $(READY)  ## try every claim of the guide (MODEL=... asks a real model); 
 
 test: lint type  ## everything that CI checks
 	$(BIN)/pytest -n auto --dist loadfile
+
+docs: $(READY)  ## the reference, from the docstrings
+	$(BIN)/python docs/write_reference.py
 
 bench: $(READY)  ## the figures of docs/performance.md
 	for what in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$what; done
