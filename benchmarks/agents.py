@@ -13,7 +13,6 @@ all is reached.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
@@ -22,18 +21,16 @@ from typing import Any
 
 from benchmarks.floors import LoopThread, queue_request
 from benchmarks.measure import (
-    QUICK_ROUNDS,
     Line,
     Measure,
     Reach,
     Samples,
     Scale,
-    be_child,
-    in_child,
     in_us,
     run_on_loop,
     take_turns,
 )
+from benchmarks.table import main
 
 from understudy import Agent, AssistantMessage, Runtime, Usage
 from understudy.messages.models import Complete, Completion
@@ -244,57 +241,7 @@ MEASURES = (
         ),
     ),
 )
-QUICK = Scale(rounds=QUICK_ROUNDS, divisor=5)
-
-
-def _print(measure: Measure, scale: Scale, *, pinned: bool) -> bool:
-    medians = in_child(
-        measure.name, scale, pinned=pinned, loop="asyncio", module="benchmarks.agents"
-    )
-    reached = True
-    for line in measure.lines:
-        ours = medians[line.ours]
-        floor = None if line.floor is None else medians[line.floor]
-        ratio = None if floor is None else ours / floor
-        reach = line.pinned if pinned and line.pinned is not None else line.reach
-        met = None if reach is None else reach.met(ratio, ours)
-        reached = reached and met is not False
-        cells = [
-            (line.label + (", 1 CPU" if pinned else "")).ljust(58),
-            ("" if floor is None else f"{floor:,.1f}").rjust(8),
-            f"{ours:,.1f}".rjust(10),
-            line.unit.ljust(3),
-            ("" if ratio is None else f"{ratio:.2f}x").rjust(7),
-            ("" if reach is None else str(reach)).rjust(9),
-            {None: "", True: "PASS", False: "short"}[met],
-        ]
-        print(" ".join(cells).rstrip(), flush=True)
-    return reached
-
-
-def main() -> int:
-    """Print it all."""
-    known = {measure.name: measure for measure in MEASURES}
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.agents", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="three short rounds")
-    parser.add_argument("--only", action="append", choices=known, metavar="NAME", help="of these")
-    parser.add_argument("--child", choices=known, help=argparse.SUPPRESS)
-    parser.add_argument("--pinned", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--loop", default="asyncio", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    scale = QUICK if given.quick else Scale()
-    if given.child:
-        be_child(known[given.child], scale, pinned=given.pinned, loop=given.loop)
-        return 0
-    print("measure".ljust(58), "floor".rjust(8), "ours".rjust(10), "ratio".rjust(11), "reach")
-    reached = [
-        _print(known[name], scale, pinned=pinned)
-        for name in given.only or known
-        for pinned in ((False, True) if known[name].pinned else (False,))
-    ]
-    return 0 if all(reached) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("benchmarks.agents", MEASURES, __doc__))

@@ -24,7 +24,8 @@ import sys
 
 import msgspec
 from benchmarks.measure import Line, Measure, Reach, Samples, Scale, be_child, in_child, run_on_loop
-from benchmarks.speed import MEASURES, QUICK
+from benchmarks.speed import MEASURES
+from benchmarks.table import QUICK
 
 from understudy import Actor, Runtime
 

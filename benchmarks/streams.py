@@ -12,7 +12,6 @@ reached.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import queue
 import sys
@@ -22,18 +21,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from benchmarks.measure import (
-    QUICK_ROUNDS,
     Line,
     Measure,
     Reach,
     Samples,
     Scale,
-    be_child,
-    in_child,
     run_on_loop,
     take_turns,
 )
 from benchmarks.streams_held import check_count, measure_left, measure_live, measure_memory
+from benchmarks.table import main
 
 from understudy import Agent, AssistantMessage, Message, Runtime, Usage
 from understudy.actors.models.provider import Piece, TextPiece, ThoughtPiece
@@ -346,51 +343,7 @@ MEASURES = (
         ),
     ),
 )
-QUICK = Scale(rounds=QUICK_ROUNDS, divisor=5)
-
-
-def _print(measure: Measure, scale: Scale) -> bool:
-    medians = in_child(
-        measure.name, scale, pinned=False, loop="asyncio", module="benchmarks.streams"
-    )
-    reached = True
-    for line in measure.lines:
-        ours = medians[line.ours]
-        floor = None if line.floor is None else medians[line.floor]
-        ratio = None if floor is None else ours / floor
-        met = None if line.reach is None else line.reach.met(ratio, ours)
-        reached = reached and met is not False
-        cells = [
-            line.label.ljust(52),
-            ("" if floor is None else f"{floor:,.0f}").rjust(12),
-            f"{ours:,.0f}".rjust(12),
-            line.unit.ljust(4),
-            ("" if ratio is None else f"{ratio:.2f}x").rjust(8),
-            ("" if line.reach is None else str(line.reach)).rjust(9),
-            {None: "", True: "PASS", False: "short"}[met],
-        ]
-        print(" ".join(cells).rstrip(), flush=True)
-    return reached
-
-
-def main() -> int:
-    """Print it all."""
-    known = {measure.name: measure for measure in MEASURES}
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.streams", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="three short rounds")
-    parser.add_argument("--only", action="append", choices=known, metavar="NAME", help="of these")
-    parser.add_argument("--child", choices=known, help=argparse.SUPPRESS)
-    parser.add_argument("--loop", default="asyncio", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    scale = QUICK if given.quick else Scale()
-    if given.child:
-        be_child(known[given.child], scale, pinned=False, loop=given.loop)
-        return 0
-    print("measure".ljust(52), "floor".rjust(12), "ours".rjust(12), "", "ratio".rjust(11), "reach")
-    reached = [_print(known[name], scale) for name in given.only or known]
-    return 0 if all(reached) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("benchmarks.streams", MEASURES, __doc__))

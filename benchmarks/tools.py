@@ -11,7 +11,6 @@ code 0: all is reached.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import queue
 import sys
@@ -21,18 +20,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from benchmarks.measure import (
-    QUICK_ROUNDS,
     Line,
     Measure,
     Reach,
     Samples,
     Scale,
-    be_child,
-    in_child,
     in_us,
     run_on_loop,
     take_turns,
 )
+from benchmarks.table import main
 
 from understudy import Agent, AssistantMessage, Runtime, ToolCall, Usage, UserMessage, tool
 from understudy.messages.models import Complete, Completion, FinishReason
@@ -250,40 +247,5 @@ MEASURES = (
 )
 
 
-def main() -> bool:
-    """Print a line for each; True when all is reached."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=[measure.name for measure in MEASURES])
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    parser.add_argument("--loop", default="asyncio", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    scale = Scale(rounds=QUICK_ROUNDS, divisor=5) if options.quick else Scale()
-    if options.child:
-        measure = next(each for each in MEASURES if each.name == options.child)
-        be_child(measure, scale, pinned=False, loop=options.loop)
-        return True
-    reached = True
-    for measure in MEASURES:
-        if options.only in (None, measure.name):
-            medians = in_child(
-                measure.name, scale, pinned=False, loop="asyncio", module="benchmarks.tools"
-            )
-            for line in measure.lines:
-                reached &= _show(line, medians)
-    return reached
-
-
-def _show(line: Line, medians: dict[str, float]) -> bool:
-    ours = medians[line.ours]
-    floor = None if line.floor is None else medians[line.floor]
-    ratio = None if floor is None else ours / floor
-    met = line.reach is None or line.reach.met(ratio, ours)
-    beside = "" if floor is None else f"{ratio:6.2f}x of {floor:.1f} {line.unit}"
-    verdict = "" if line.reach is None else f"{line.reach}: {'ok' if met else 'SHORT'}"
-    print(f"{line.label:36} {ours:8.1f} {line.unit}  {beside:24} {verdict}")
-    return met
-
-
 if __name__ == "__main__":
-    sys.exit(0 if main() else 1)
+    sys.exit(main("benchmarks.tools", MEASURES, __doc__))

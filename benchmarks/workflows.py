@@ -10,12 +10,9 @@ makespans and cancels are by the clock. Exit code 0: all is reached.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
-import os
-import platform
 import sys
 import time
 import tracemalloc
@@ -23,23 +20,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from benchmarks.measure import (
-    QUICK_ROUNDS,
     Line,
     Measure,
     Reach,
     Samples,
     Scale,
-    be_child,
-    in_child,
     run_on_loop,
     take_turns,
 )
+from benchmarks.table import main
 
 from understudy import RunCancelledError, Runtime, Workflow, step
 
 RUNS = 1_500
 IN_FLIGHT = 10_000
-QUICK = Scale(rounds=QUICK_ROUNDS, divisor=5)
 
 
 async def noop(value: Any) -> Any:  # Any: whatever comes
@@ -325,51 +319,5 @@ MEASURES = (
 )
 
 
-def _print(measure: Measure, scale: Scale) -> bool:
-    medians = in_child(
-        measure.name, scale, pinned=False, loop="asyncio", module="benchmarks.workflows"
-    )
-    reached = True
-    for line in measure.lines:
-        ours = medians[line.ours]
-        floor = None if line.floor is None else medians[line.floor]
-        ratio = None if floor is None else ours / floor
-        met = None if line.reach is None else line.reach.met(ratio, ours)
-        reached = reached and met is not False
-        cells = [
-            line.label.ljust(40),
-            ("" if floor is None else f"{floor:,.2f}").rjust(12),
-            f"{ours:,.2f}".rjust(12),
-            line.unit.ljust(3),
-            ("" if ratio is None else f"{ratio:.2f}x").rjust(7),
-            str(line.reach or "").rjust(9),
-            {None: "", True: "PASS", False: "short"}[met],
-        ]
-        print(" ".join(cells).rstrip(), flush=True)
-    return reached
-
-
-def main() -> int:
-    """Print it all."""
-    known = {measure.name: measure for measure in MEASURES}
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.workflows", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="three short rounds")
-    parser.add_argument("--only", action="append", choices=known, metavar="NAME", help="of these")
-    parser.add_argument("--child", choices=known, help=argparse.SUPPRESS)
-    parser.add_argument("--pinned", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--loop", default="asyncio", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    scale = QUICK if given.quick else Scale()
-    if given.child:
-        be_child(known[given.child], scale, pinned=given.pinned, loop=given.loop)
-        return 0
-    print(f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
-    print("measure".ljust(40), "floor".rjust(12), "ours".rjust(12), "ratio".rjust(11), "reach")
-    reached = [_print(known[name], scale) for name in given.only or known]
-    print(f"load {os.getloadavg()[0]:.1f}")
-    return 0 if all(reached) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("benchmarks.workflows", MEASURES, __doc__))
