@@ -19,7 +19,7 @@ from understudy.actors.agents.troupe import Troupe
 from understudy.actors.caches.directory import CacheDirectory
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.options import child
-from understudy.actors.kernel.origins import origin_in_hand
+from understudy.actors.kernel.origins import in_the_name_of, origin_in_hand
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.kernel.system import ActorSystem
@@ -33,7 +33,7 @@ from understudy.actors.tools.directory import ToolDirectory
 from understudy.messages.agents import AgentSpec, Result, Resume, RunAgent
 from understudy.messages.budgets import Account, Price
 from understudy.messages.caches import CacheSpec, Invalidate
-from understudy.messages.envelope import Envelope, Origin
+from understudy.messages.envelope import Origin
 from understudy.messages.errors import ConfigError, WorkflowComplete, WorkflowError
 from understudy.messages.limits import Limit
 from understudy.messages.memories import MemorySpec
@@ -198,12 +198,7 @@ class Crew:
             memory=bond,
         )
         seconds = timeout if timeout is not None else spec.timeout
-        hand = in_hand.get()
-        if hand is None:
-            env = Envelope(None, origin=origin)
-        else:
-            env = Envelope(None, hand.deadline, origin, hand.scope, None, hand.cell)
-        token = in_hand.set(env)  # as `under` does, at a third of the price
+        token = in_hand.set(in_the_name_of(origin))
         try:
             return self.troupe.run(message, AGENT_TIMEOUT if seconds is None else seconds, session)
         finally:
@@ -290,12 +285,7 @@ class Crew:
         message = RunWorkflow(
             spec=spec, input=value, path=path, timeout=timeout, context=context, sink=sink
         )
-        hand = in_hand.get()
-        if hand is None:
-            env = Envelope(None, origin=origin)
-        else:
-            env = Envelope(None, hand.deadline, origin, hand.scope, None, hand.cell)
-        token = in_hand.set(env)  # as `under` does, at a third of the price
+        token = in_hand.set(in_the_name_of(origin))
         try:
             reply, ref = self.run_actors.run(message)
         finally:

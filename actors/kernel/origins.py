@@ -13,15 +13,21 @@ from understudy.actors.kernel.context import in_hand
 from understudy.messages.envelope import Envelope, Origin
 
 
+def in_the_name_of(origin: Origin) -> Envelope:
+    """The envelope in hand, as it is but for its origin.
+
+    The hot paths set it themselves; as a block (`under`) it costs three times as much.
+    """
+    hand = in_hand.get()
+    if hand is None:
+        return Envelope(None, origin=origin)
+    return Envelope(None, hand.deadline, origin, hand.scope, None, hand.cell)
+
+
 @contextmanager
 def under(origin: Origin) -> Iterator[None]:
     """Whatever is sent in this block belongs to `origin`."""
-    hand = in_hand.get()
-    if hand is None:
-        env = Envelope(None, origin=origin)
-    else:
-        env = Envelope(None, hand.deadline, origin, hand.scope, None, hand.cell)
-    token = in_hand.set(env)
+    token = in_hand.set(in_the_name_of(origin))
     try:
         yield
     finally:
