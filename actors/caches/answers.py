@@ -18,9 +18,10 @@ import msgspec
 from understudy.actors.caches.entries import size_of
 from understudy.actors.caches.flights import is_gone
 from understudy.actors.caches.question import Wording
-from understudy.actors.caches.tee import Piece, Sink, Tee, replay
+from understudy.actors.caches.tee import Piece, Tee, replay
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import Reply
+from understudy.actors.kernel.sinks import Sink
 from understudy.messages.caches import Cached, CacheSpec, Hit, Lookup, Made
 from understudy.messages.chat import ToolMessage, Usage, UserMessage
 from understudy.messages.chunks import Metadata

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from understudy.actors.kernel.sinks import Sink
 from understudy.messages.chunks import AnyChunk
 from understudy.messages.errors import RunCancelledError, StreamError
 
@@ -25,39 +26,6 @@ BATCH = 64
 
 Piece = tuple[bool, str]
 """Whether it is a thought, and its text."""
-
-
-class Sink(Protocol):
-    """Where the pieces of a streamed answer go (see `actors.models.streaming`)."""
-
-    text_only: bool
-
-    @property
-    def retain(self) -> str:
-        """How much of the text is kept."""
-
-    @property
-    def at(self) -> float:
-        """Seconds since the stream began."""
-
-    @property
-    def credit(self) -> int:
-        """How many texts may come now."""
-
-    def offer(self, text: str) -> bool:
-        """Take some text."""
-
-    def offer_all(self, texts: Sequence[str]) -> bool:
-        """Take several."""
-
-    def think(self, thought: str) -> bool:
-        """Take some reasoning."""
-
-    async def room(self) -> None:
-        """Wait until there is room."""
-
-    async def put(self, make: Callable[[int], AnyChunk]) -> None:
-        """Take the chunk that `make` makes of its index."""
 
 
 class Reader(Protocol):

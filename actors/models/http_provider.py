@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from understudy.actors.kernel.sinks import Sink
 from understudy.actors.models.answering import Answering, Blame
 from understudy.actors.models.assembly import Assembly, RefusedError
 from understudy.actors.models.exchange import Exchange, Incoming
@@ -32,7 +33,7 @@ from understudy.actors.models.provider import (
     check_base_url,
     check_key,
 )
-from understudy.actors.models.streaming import Sink, pour
+from understudy.actors.models.streaming import pour
 from understudy.actors.models.wire import JsonObject, encode, read_refusal
 from understudy.messages.errors import (
     AuthenticationError,

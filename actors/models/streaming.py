@@ -9,54 +9,18 @@ it is given; False asks to await `room` before the next, which stops the reading
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, cast
 
 import msgspec
 
+from understudy.actors.kernel.sinks import Sink
 from understudy.actors.models.provider import Provider, TextPiece, ThoughtPiece
 from understudy.actors.rules.kept import kept
-from understudy.messages.chunks import AnyChunk, Metadata
+from understudy.messages.chunks import Metadata
 from understudy.messages.errors import ResponseError
 from understudy.messages.models import Complete, Completion
-
-
-class Sink(Protocol):
-    """Where the pieces of a streamed answer go; used on the runtime's loop.
-
-    Every method raises `RunCancelledError` when the stream was closed.
-    """
-
-    text_only: bool
-    """Nobody wants anything but text."""
-
-    @property
-    def retain(self) -> str:
-        """How much of the text the `Completion` shall hold: `full`, `tail` or `none`."""
-
-    @property
-    def at(self) -> float:
-        """Seconds since the stream began."""
-
-    @property
-    def credit(self) -> int:
-        """How many texts may come now; at least 1."""
-
-    def offer(self, text: str) -> bool:
-        """Take some text; False: await `room` before the next."""
-
-    def offer_all(self, texts: Sequence[str]) -> bool:
-        """Take several, at most `credit`."""
-
-    def think(self, thought: str) -> bool:
-        """Take some reasoning, as `offer`."""
-
-    async def room(self) -> None:
-        """Wait until there is room."""
-
-    async def put(self, make: Callable[[int], AnyChunk]) -> None:
-        """Take the chunk that `make` makes of its index."""
 
 
 class Pusher(Protocol):

@@ -30,8 +30,9 @@ from typing import Any, Self, cast
 
 import msgspec
 
+from understudy.actors.kernel.sinks import Sink
 from understudy.actors.models.provider import TextPiece
-from understudy.actors.models.streaming import Sink, pour_texts
+from understudy.actors.models.streaming import pour_texts
 from understudy.actors.rules.kept import Kept, kept
 from understudy.actors.rules.tokens import estimate_tokens
 from understudy.messages.chat import (
