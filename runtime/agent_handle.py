@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from understudy.messages.agents import AgentSpec, Result
 from understudy.messages.errors import RuntimeStoppedError
+from understudy.runtime.runs import get_or_cancel
 
 if TYPE_CHECKING:
     from understudy.runtime.runs import Run
@@ -56,12 +57,7 @@ class AgentHandle(Generic[T]):
         self._runtime.check_blocking(
             "run() blocks the loop that has to do the work: use `await handle.arun()`"
         )
-        run = self.submit(prompt, **options)
-        try:
-            return run.get()
-        except BaseException:
-            run.cancel()
-            raise
+        return get_or_cancel(self.submit(prompt, **options))
 
     async def arun(self, prompt: str, **options: Any) -> Result[T]:  # Any: as for rt.arun
         """The twin of `run`; cancelling the task that awaits it cancels the run."""

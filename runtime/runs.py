@@ -91,3 +91,12 @@ class Run(Generic[T]):
                     return
         finally:
             subscription.cancel()
+
+
+def get_or_cancel(run: Run[T]) -> T:
+    """As `run.get()`, for who owns the run: it ends when this thread stops to wait (Ctrl-C)."""
+    try:
+        return run.get()
+    except BaseException:
+        run.cancel()  # nobody waits any more
+        raise

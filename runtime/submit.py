@@ -32,7 +32,7 @@ from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
 from understudy.runtime.options import account_of, check_call, is_turn, messages_of, with_changes
 from understudy.runtime.overriding import as_called
-from understudy.runtime.runs import Run
+from understudy.runtime.runs import Run, get_or_cancel
 from understudy.runtime.scoping import Scoping
 from understudy.runtime.serving.logs import log_run
 from understudy.runtime.serving.logs import runs as runs_logger
@@ -136,12 +136,7 @@ class Submitter(Scoping, ABC):
             WouldDeadlockError: on the loop of this runtime; use `await rt.arun(...)`.
         """
         self.check_blocking("run() blocks the loop that has to do the work: use `await ...arun()`")
-        run = self.submit(target, prompt, **options)
-        try:
-            return run.get()
-        except BaseException:
-            run.cancel()  # Ctrl-C, or a failure: nobody waits any more
-            raise
+        return get_or_cancel(self.submit(target, prompt, **options))
 
     async def arun(self, target: Runnable, prompt: Any = "", **options: Any) -> Any:
         """The twin of `run`; cancelling the task that awaits it cancels the run."""

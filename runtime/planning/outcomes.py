@@ -14,7 +14,7 @@ from understudy.messages.errors import (
     UnderstudyError,
     WorkflowComplete,
 )
-from understudy.messages.records import NO_USAGE, StepRecord
+from understudy.messages.records import NO_USAGE, StepRecord, StepStatus
 from understudy.messages.workflows import StepSpec
 from understudy.runtime.planning.compiled import Node
 from understudy.runtime.planning.launch import Items, Launch
@@ -162,18 +162,8 @@ class Outcomes(State):
     def _close_items(self, node: Node, items: Items, now: float) -> None:
         items.end = now
         failed = len(items.errors)
-        path = self._prefix + node.name
-        self.records[path] = StepRecord(
-            path=path,
-            status="completed",
-            output=items.outputs,
-            usage=items.usage,
-            cost=items.cost,
-            attempts=1,
-            start=items.start,
-            end=now,
-            why=f"{failed} of {len(items.outputs)} items failed" if failed else "",
-        )
+        why = f"{failed} of {len(items.outputs)} items failed" if failed else ""
+        self._record_items(node, items, "completed", why)
         continues = node.step.on_error != "fail"
         error = items.errors[0] if failed and not continues else None
         self._close(node, now, items.outputs, error)
@@ -241,19 +231,32 @@ class Outcomes(State):
             self._note(f"{name}[{index}]", "skipped", label=items.label(index), why=why)
         items.next = len(items.outputs)
         items.end = self._ended[name] = now
-        path = self._prefix + name
         failed = bool(items.errors) and node.step.on_error == "fail"
+        error = items.errors[0] if failed else None
+        why = f"{items.left} of {len(items.outputs)} items were not done: {why}"
+        self._record_items(node, items, "failed" if failed else "cancelled", why, error)
+
+    def _record_items(
+        self,
+        node: Node,
+        items: Items,
+        status: StepStatus,
+        why: str,
+        error: BaseException | None = None,
+    ) -> None:
+        """The record of a step with `each` that has ended, beside those of its items."""
+        path = self._prefix + node.name
         self.records[path] = StepRecord(
             path=path,
-            status="failed" if failed else "cancelled",
+            status=status,
             output=items.outputs,
             usage=items.usage,
             cost=items.cost,
             attempts=1,
             start=items.start,
-            end=now,
-            error=items.errors[0] if failed else None,
-            why=f"{items.left} of {len(items.outputs)} items were not done: {why}",
+            end=items.end,
+            error=error,
+            why=why,
         )
 
 

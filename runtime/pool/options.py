@@ -7,12 +7,15 @@ from typing import Any, Literal
 
 import msgspec
 
+from understudy.actors.rules.breaker import BreakerPolicy
 from understudy.messages.control import Ledger
 from understudy.messages.errors import ConfigError
 from understudy.messages.workflows import Effects
 
 MAX_CRASHES = 3
 """A job that crashed this many workers is poison: it is quarantined."""
+BREAKER = BreakerPolicy(min_calls=5)
+"""Fewer than for calls: the backoff lets one worker of a small pool crash eight times in 20 s."""
 IDLE = 30.0
 """Seconds after which a worker above the minimum that has nothing to do is let go."""
 

@@ -26,16 +26,13 @@ from understudy.actors.kernel.options import ChildSpec, MailboxOptions
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import DONE, Reply
 from understudy.actors.kernel.system import ActorSystem, Guardian, Later
-from understudy.actors.rules.breaker import Breaker, BreakerPolicy
+from understudy.actors.rules.breaker import Breaker
 from understudy.messages.control import Directive
 from understudy.messages.envelope import Envelope, Lane
 from understudy.messages.errors import UnderstudyError
 from understudy.runtime.pool.attempts import LOST, Attempts, refusal
-from understudy.runtime.pool.options import IDLE, PoolOptions, PoolStats, size_of, stats_of
+from understudy.runtime.pool.options import BREAKER, IDLE, PoolOptions, PoolStats, size_of, stats_of
 from understudy.runtime.pool.queue import Queue, QueueDispatcher, Worker, patient
-
-BREAKER = BreakerPolicy(min_calls=5)
-"""Fewer than for calls: the backoff lets one worker of a small pool crash eight times in 20 s."""
 
 
 class Pool:
