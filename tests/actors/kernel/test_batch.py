@@ -80,16 +80,23 @@ async def test_a_failure_in_a_batch_costs_one_message(stage: "Stage") -> None:
     """The actor restarts, and what was claimed with the one that failed is handled, in order."""
     ref = await stage.sync_doer()
     order: list[int] = []
+    lives: list[int] = []
+
+    def note(n: int, _: Any) -> None:
+        order.append(n)
+        lives.append(ref.incarnation)
+
     for n in range(4):
-        ref.tell(lambda _, n=n: order.append(n))
+        ref.tell(partial(note, n))
     ref.tell(lambda _: 1 / 0)
     for n in range(4, 8):
-        ref.tell(lambda _, n=n: order.append(n))
+        ref.tell(partial(note, n))
     await stage.until(lambda: stage.system.failures)
     await stage.advance(1.0)
     await stage.until(lambda: len(order) == 8)
     assert order == list(range(8))
     assert (ref.ledger.handled, ref.ledger.failed, ref.incarnation) == (8, 1, 1)
+    assert lives == [0] * 4 + [1] * 4, "the next life handles what the last one left"
 
 
 async def test_a_kill_drops_what_a_batch_has_not_begun(stage: "Stage") -> None:
@@ -228,6 +235,44 @@ async def test_an_expired_tell_never_starts_within_a_batch(stage: "Stage") -> No
     await stage.until(lambda: ref.ledger.expired == 5)
     assert order == [0]
     assert stage.reasons().count("expired") == 5
+
+
+async def test_a_tell_that_expires_within_a_slice_never_starts(stage: "Stage") -> None:
+    """The deadline passes while a batch is worked through, and its slice is not over yet."""
+    ref, other = await stage.sync_doer(), await stage.doer()
+    order: list[int] = []
+
+    def first(_: Any) -> None:
+        order.append(0)
+        stage.clock.advance(0.003)
+
+    def send(_: Any) -> None:
+        ref.tell(first)
+        for n in range(1, 6):
+            ref.tell(lambda _, n=n: order.append(n))
+
+    await other.request(send, timeout=0.002)
+    await stage.until(lambda: ref.ledger.expired == 5)
+    assert order == [0]
+
+
+async def test_what_may_be_dropped_is_not_claimed_ahead(stage: "Stage") -> None:
+    """With `drop_oldest` the oldest that waits gives way, also while tells could be a batch."""
+    ref = await stage.sync_doer(mailbox=MailboxOptions(capacity=6, overflow="drop_oldest"))
+    order: list[int] = []
+    accepted: list[bool] = []
+
+    def fill(_: Any) -> None:
+        order.append(0)
+        accepted.extend(ref.tell(lambda _, n=n: order.append(n)) for n in (6, 7))
+
+    ref.tell(fill)
+    for n in range(1, 6):
+        ref.tell(lambda _, n=n: order.append(n))
+    await stage.until(lambda: len(order) == 7)
+    assert accepted == [True, True]
+    assert order == [0, 2, 3, 4, 5, 6, 7]
+    assert stage.reasons() == ["overflow"]
 
 
 async def test_a_context_variable_does_not_leak_within_a_batch(stage: "Stage") -> None:

@@ -6,6 +6,7 @@ import pytest
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.errors import ActorDeadError
 from understudy.actors.kernel.options import child
+from understudy.messages.control import Terminated
 from understudy.messages.errors import RunCancelledError
 
 if TYPE_CHECKING:
@@ -152,3 +153,32 @@ async def test_a_handler_that_refuses_its_cancellation_is_left_behind(stage: "St
     go.set()
     await stage.until(lambda: not ref.ledger.abandoned)
     assert ref.ledger.cancelled == 1
+
+
+class Mourner(Actor):
+    """Takes its time when somebody whom it watches has ended."""
+
+    def __init__(self, heard: asyncio.Event, go: asyncio.Event) -> None:
+        self._heard, self._go = heard, go
+
+    async def on_receive(self, message: Any) -> None:
+        if isinstance(message, Terminated):
+            self._heard.set()
+            await self._go.wait()
+        else:
+            self.watch(message)
+
+
+async def test_a_stop_waits_for_what_the_kernel_has_told(stage: "Stage") -> None:
+    """A handler of `Terminated` is at work although no message is in hand: it is not cut short."""
+    heard, go = asyncio.Event(), asyncio.Event()
+    ref, other = await stage.spawn(child(Mourner, heard, go)), await stage.doer()
+    await ref.request(other)
+    other.stop()
+    await heard.wait()
+    end = ref.stop()
+    await stage.turn()
+    assert ref.is_alive()
+    assert not end.done
+    go.set()
+    await end
