@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.runtime.pool.conftest import Hand, ThreadHand, let_pass, until
 
 from understudy import Actor, Runtime
 from understudy.actors.kernel.mailbox import Mailbox
@@ -15,56 +16,6 @@ from understudy.runtime.pool.queue import Queue, QueueDispatcher
 from understudy.testing import ManualClock
 
 pytestmark = pytest.mark.anyio
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until `condition` holds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - turns of the loop are what it waits for
-            await asyncio.sleep(0)
-
-
-async def _pass(clock: ManualClock, seconds: float) -> None:
-    """Let time pass, and what rings be done."""
-    clock.advance(seconds)
-    for _ in range(40):
-        await asyncio.sleep(0)
-
-
-class Hand(Actor):
-    """Waits for an event, raises an error, calls a function, or answers."""
-
-    async def on_receive(self, message: Any) -> Any:
-        if isinstance(message, asyncio.Event):
-            await message.wait()
-            return "waited"
-        if isinstance(message, BaseException):
-            raise message
-        return message(self) if callable(message) else message
-
-
-class ThreadHand(Actor):
-    """Answers, on a thread."""
-
-    def on_receive(self, message: Any) -> Any:
-        return message
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """Time that the test moves."""
-    return ManualClock()
-
-
-@pytest.fixture
-async def rt(clock: ManualClock) -> AsyncIterator[Runtime]:
-    """A runtime whose time the test moves; its account balances in the end."""
-    made = Runtime(clock=clock, seed=3)
-    await made.__aenter__()
-    yield made
-    await made.astop(drain=False)  # whose time stands still would drain for ever
-    assert made.ledger.balanced, made.ledger
-    assert not made.ledger.queued + made.ledger.stashed + made.ledger.running
 
 
 class _Spy:
@@ -123,14 +74,14 @@ async def test_a_map_waits_for_room(rt: Runtime, ordered: bool) -> None:
     pool = await rt.apool("pool", Hand, size=1, queue=3)
     gate = asyncio.Event()
     others = [pool.submit(gate)]
-    await _until(lambda: pool.stats.queued == 0)
+    await until(lambda: pool.stats.queued == 0)
     others += [pool.submit(gate) for _ in range(3)]
 
     async def read() -> list[int]:
         return [answer async for answer in pool.amap(range(20), ordered=ordered)]
 
     reading = asyncio.ensure_future(read())
-    await _until(lambda: pool.stats.waiting == 3)
+    await until(lambda: pool.stats.waiting == 3)
     with pytest.raises(MailboxFullError):
         await pool.submit(0)
     gate.set()
@@ -198,39 +149,38 @@ async def test_a_half_open_pool_waits_without_a_bell(rt: Runtime, clock: ManualC
         await worker.kill()
     queued = pool.submit(1, timeout=3600)
     for _ in range(100):
-        await _pass(clock, 0.2)
+        await let_pass(clock, 0.2)
         if pool.stats.breaker == "open":
             break
     gate = asyncio.Event()
     queued.cancel()
     down[0] = False
-    await _pass(clock, 5)
+    await let_pass(clock, 5)
     assert pool.stats.breaker == "half_open"
     assert pool.stats.workers == 1
     for _ in range(4):
-        await _pass(clock, 60)
+        await let_pass(clock, 60)
         assert "backoff" not in inner._bells
     assert pool.stats.workers == 1
     held = pool.submit(gate)
-    await _pass(clock, 0)
+    await let_pass(clock, 0)
     gate.set()
     assert await held == "waited"
-    await _until(lambda: pool.stats.workers == 2)
+    await until(lambda: pool.stats.workers == 2)
 
 
-async def test_work_ends_a_backoff(rt: Runtime, clock: ManualClock) -> None:
+async def test_work_ends_a_backoff(rt: Runtime) -> None:
     """A bell that was set while workers crashed does not keep others from coming."""
     pool = await rt.apool("pool", Hand, size=2)
     gate = asyncio.Event()
     held = pool.submit(gate)
-    await _until(lambda: pool.stats.idle == 1)
+    await until(lambda: pool.stats.idle == 1)
     with pytest.raises(ValueError, match="x"):
         await pool.submit(ValueError("x"))
     assert pool.stats.workers == 1
     gate.set()
     assert await held == "waited"
-    await _until(lambda: pool.stats.workers == 2)
-    del clock
+    await until(lambda: pool.stats.workers == 2)
 
 
 async def test_a_key_keeps_its_order_when_the_pool_is_resized(rt: Runtime) -> None:

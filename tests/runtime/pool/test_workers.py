@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from tests.runtime.pool.conftest import Hand, ThreadHand, let_pass, until
 
 from understudy import Actor, ActorDeadError, MailboxFullError, Runtime, child
 from understudy.messages.errors import (
@@ -18,63 +18,6 @@ from understudy.testing import ManualClock
 pytestmark = pytest.mark.anyio
 
 
-async def _until(condition: Callable[[], object]) -> None:
-    """Let the loop turn until `condition` holds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - turns of the loop are what it waits for
-            await asyncio.sleep(0)
-
-
-async def _pass(clock: ManualClock, seconds: float) -> None:
-    """Let time pass, and what rings be done."""
-    clock.advance(seconds)
-    for _ in range(40):
-        await asyncio.sleep(0)
-
-
-class Hand(Actor):
-    """Does what it is sent: waits for an event, raises an error, calls a function, or answers."""
-
-    async def on_receive(self, message: Any) -> Any:
-        if isinstance(message, asyncio.Event):
-            await message.wait()
-            return "waited"
-        if isinstance(message, BaseException):
-            raise message
-        return message(self) if callable(message) else message
-
-
-class ThreadHand(Actor):
-    """As `Hand`, on a thread."""
-
-    def on_receive(self, message: Any) -> Any:
-        if isinstance(message, threading.Event):
-            message.wait(timeout=20)
-            return "waited"
-        if isinstance(message, BaseException):
-            raise message
-        return message(self) if callable(message) else message
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    """Time that the test moves."""
-    return ManualClock()
-
-
-@pytest.fixture
-async def rt(clock: ManualClock) -> AsyncIterator[Runtime]:
-    """A runtime whose time the test moves; its account balances in the end."""
-    made = Runtime(clock=clock, seed=3)
-    await made.__aenter__()
-    yield made
-    balanced = made.ledger
-    await made.astop(drain=False)  # whose time stands still would drain for ever
-    assert balanced.balanced, balanced
-    assert made.ledger.balanced, made.ledger
-    assert not made.ledger.queued + made.ledger.stashed + made.ledger.running
-
-
 async def test_it_grows_while_jobs_wait_and_shrinks_when_idle(
     rt: Runtime, clock: ManualClock
 ) -> None:
@@ -83,13 +26,13 @@ async def test_it_grows_while_jobs_wait_and_shrinks_when_idle(
     gate = asyncio.Event()
     assert pool.stats.workers == 1
     replies = [pool.submit(gate) for _ in range(6)]
-    await _until(lambda: pool.stats.workers == 4 and pool.stats.queued == 2)
+    await until(lambda: pool.stats.workers == 4 and pool.stats.queued == 2)
     gate.set()
     assert [await reply for reply in replies] == ["waited"] * 6
-    await _pass(clock, 29)
+    await let_pass(clock, 29)
     assert pool.stats.workers == 4
     for _ in range(3):
-        await _pass(clock, 31)
+        await let_pass(clock, 31)
     assert (pool.stats.workers, pool.stats.idle) == (1, 1)
     assert await pool.submit(1) == 1
 
@@ -99,14 +42,14 @@ async def test_it_is_resized_under_load(rt: Runtime) -> None:
     pool = await rt.apool("pool", Hand, size=1)
     gates = [asyncio.Event() for _ in range(8)]
     replies = [pool.submit(gate) for gate in gates]
-    await _until(lambda: pool.stats.queued == 7)
+    await until(lambda: pool.stats.queued == 7)
     await pool.aresize(4)
-    await _until(lambda: pool.stats.queued == 4)
+    await until(lambda: pool.stats.queued == 4)
     await pool.aresize(2)
     for gate in gates:
         gate.set()
     assert [await reply for reply in replies] == ["waited"] * 8
-    await _until(lambda: pool.stats.workers == 2)
+    await until(lambda: pool.stats.workers == 2)
     assert [await pool.submit(number) for number in range(10)] == list(range(10))
 
 
@@ -115,7 +58,7 @@ async def test_a_paused_pool_accepts_and_begins_nothing(rt: Runtime) -> None:
     pool = await rt.apool("pool", Hand, size=2, queue=3)
     gate = asyncio.Event()
     held = pool.submit(gate)
-    await _until(lambda: pool.stats.idle == 1)
+    await until(lambda: pool.stats.idle == 1)
     pool.pause()
     waiting = [pool.submit(number) for number in range(3)]
     with pytest.raises(MailboxFullError):
@@ -133,7 +76,7 @@ async def test_a_replaced_worker_finishes_its_job(rt: Runtime) -> None:
     gate = asyncio.Event()
     held, waiting = pool.submit(gate), pool.submit(1)
     old = pool.workers[0]
-    await _until(lambda: pool.stats.queued == 1)
+    await until(lambda: pool.stats.queued == 1)
     pool.replace(0)
     assert await waiting == 1
     assert not held.done
@@ -150,7 +93,7 @@ async def test_a_drain_finishes_what_was_accepted(rt: Runtime) -> None:
     replies = [pool.submit(gate) for _ in range(6)]
     pool.pause()
     drained = asyncio.ensure_future(pool.adrain())
-    await _until(lambda: pool.ref.state == "stopping")
+    await until(lambda: pool.ref.state == "stopping")
     with pytest.raises(ActorDeadError):
         await pool.submit(1)
     gate.set()
@@ -166,7 +109,7 @@ async def test_jobs_of_a_crashed_worker_survive(rt: Runtime, clock: ManualClock)
     replies = [pool.submit(number) for number in range(5)]
     with pytest.raises(ValueError, match="x"):
         await crash
-    await _pass(clock, 1)
+    await let_pass(clock, 1)
     assert [await reply for reply in replies] == list(range(5))
     assert pool.stats.crashes == 1
 
@@ -206,7 +149,7 @@ async def test_a_quarantined_job_can_be_looked_at_and_sent_again(
     pool = await rt.apool("pool", Hand, size=1, retries=9)
     reply = pool.submit(job)
     for _ in range(8):
-        await _pass(clock, 3)
+        await let_pass(clock, 3)
     with pytest.raises(ValueError, match="poison"):
         await reply
     assert (pool.stats.quarantined, pool.stats.crashes, pool.stats.retried) == (1, 3, 2)
@@ -215,7 +158,7 @@ async def test_a_quarantined_job_can_be_looked_at_and_sent_again(
     assert letter.receiver == "/user/pool"
     poison.clear()
     assert rt.dead_letters.resend(letter.id)
-    await _until(lambda: pool.stats.done == 1)
+    await until(lambda: pool.stats.done == 1)
 
 
 async def test_a_pool_never_escalates(rt: Runtime, clock: ManualClock) -> None:
@@ -226,7 +169,7 @@ async def test_a_pool_never_escalates(rt: Runtime, clock: ManualClock) -> None:
     held = pool.submit(gate)
     with pytest.raises(ValueError, match="x"):
         await pool.submit(ValueError("x"))
-    await _pass(clock, 1)
+    await let_pass(clock, 1)
     gate.set()
     assert await held == "waited"
     assert (pool.ref.incarnation, pool.stats.crashes) == (0, 1)
@@ -242,7 +185,7 @@ async def test_a_worker_that_stays_takes_the_next_job(
     (ref,) = pool.workers
     with pytest.raises(ValueError, match="x"):
         await pool.submit(ValueError("x"))
-    await _pass(clock, 1)
+    await let_pass(clock, 1)
     assert await pool.submit(1) == 1
     assert pool.workers == (ref,)
     assert ref.incarnation == lives
@@ -269,7 +212,7 @@ async def test_it_recovers_when_what_its_workers_need_is_back(
     await pool.workers[0].kill()
     queued = pool.submit(1, timeout=3600)
     for _ in range(100):
-        await _pass(clock, 0.2)
+        await let_pass(clock, 0.2)
         if pool.stats.breaker != "closed":
             break
     assert pool.stats.breaker == "open"
@@ -281,7 +224,7 @@ async def test_it_recovers_when_what_its_workers_need_is_back(
     assert rt.is_running
     down[0] = False
     for _ in range(8):
-        await _pass(clock, 20)
+        await let_pass(clock, 20)
     assert await queued == 1
     for _ in range(6):
         assert await pool.submit(3) == 3
@@ -305,12 +248,12 @@ async def test_a_jobs_deadline_cancels_it_and_frees_its_worker(
     pool = await rt.apool("pool", Careful, size=1)
     (worker,) = pool.workers
     late = pool.submit(asyncio.Event(), timeout=5)
-    await _until(lambda: pool.ref.ledger.running == 1)
-    await _pass(clock, 5.1)
+    await until(lambda: pool.ref.ledger.running == 1)
+    await let_pass(clock, 5.1)
     with pytest.raises(DeadlineExceededError):
         await late
     given_up = pool.submit(asyncio.Event())
-    await _until(lambda: pool.ref.ledger.running == 1)
+    await until(lambda: pool.ref.ledger.running == 1)
     given_up.cancel()
     with pytest.raises(RunCancelledError):
         await given_up
@@ -326,17 +269,17 @@ async def test_a_stuck_worker_is_left_behind_and_replaced(rt: Runtime, clock: Ma
     (worker,) = pool.workers
     stuck = threading.Event()
     late = pool.submit(stuck, timeout=5)
-    await _until(lambda: pool.ref.ledger.running == 1)
+    await until(lambda: pool.ref.ledger.running == 1)
     waiting = pool.submit(1, timeout=3600)
-    await _pass(clock, 5.1)
+    await let_pass(clock, 5.1)
     with pytest.raises(DeadlineExceededError):
         await late
     assert not waiting.done
-    await _pass(clock, 2.1)
+    await let_pass(clock, 2.1)
     assert await waiting == 1
     assert rt.ledger.abandoned == 1
     assert "abandoned" in str(rt.tree())
     stuck.set()
-    await _until(lambda: rt.ledger.abandoned == 0)
+    await until(lambda: rt.ledger.abandoned == 0)
     assert await pool.submit(2) == 2
     assert pool.workers == (worker,)
