@@ -74,7 +74,8 @@ class Assembly(ABC):
 
     def keep(self, retain: str) -> None:
         """How much of the text is kept, said before any has come: `full`, `tail` or `none`."""
-        self._said, self._shown = kept(retain), kept(retain)
+        if retain != "full":
+            self._said, self._shown = kept(retain), kept(retain)
 
     @abstractmethod
     def read(self, payload: bytes) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ import msgspec
 _log = logging.getLogger("understudy.models")
 
 
-class Family(msgspec.Struct, frozen=True, kw_only=True):
+class Family(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """Models, or a whole API, and the fields of a request that they refuse.
 
     Attributes:
@@ -78,16 +79,19 @@ GEMINI_EITHER = Family(
 )
 
 
-def rejected(families: Iterable[Family], model: str, names: Iterable[str]) -> dict[str, str]:
+def rejected(families: tuple[Family, ...], model: str, names: Iterable[str]) -> dict[str, str]:
     """Which of the fields a model does not take, each with the name of the family that says so."""
+    own = _families_of(families, model)
+    if not own:
+        return {}
     names = list(names)
-    return {
-        name: family.name
-        for family in families
-        if family.has(model)
-        for name in names
-        if name in family.rejects
-    }
+    return {name: family.name for family in own for name in names if name in family.rejects}
+
+
+@lru_cache(maxsize=1024)
+def _families_of(families: tuple[Family, ...], model: str) -> tuple[Family, ...]:
+    """Those that the model belongs to: asked of every call, and the same for all of a model."""
+    return tuple(family for family in families if family.has(model))
 
 
 class Omissions:
@@ -100,7 +104,7 @@ class Omissions:
     def apply(
         self,
         body: dict[str, Any],  # Any: JSON
-        families: Iterable[Family],
+        families: tuple[Family, ...],
         model: str,
     ) -> None:
         """Remove from the body what the model's families reject."""

@@ -11,7 +11,7 @@ from typing import Any
 from understudy.actors.models.assembly import Assembly, RefusedError
 from understudy.actors.models.openai_wire import (
     DONE,
-    Delta,
+    NO_DELTA,
     FunctionPart,
     ToolCallPart,
     UsagePart,
@@ -72,15 +72,18 @@ class OpenAIAssembly(Assembly):
         if answer.error is not None:
             raise RefusedError(refusal_of(answer.error))
         choice = answer.choice
-        delta = choice.delta or choice.message or Delta()
+        delta = choice.delta or choice.message or NO_DELTA
         self.model = answer.model or self.model
         self.id = answer.id or self.id
-        if answer.counted is not None:  # on every chunk or on the last: cumulative
-            self.usage = _usage(answer.counted) or self.usage
+        counted = answer.counted
+        if counted is not None:  # on every chunk or on the last: cumulative
+            self.usage = _usage(counted) or self.usage
         if choice.finish_reason:
             self.finish = _FINISH.get(choice.finish_reason, "stop")
-        self.think(delta.thought)
-        self.say(delta.text)
+        if delta.reasoning_content or delta.reasoning:
+            self.think(delta.thought)
+        if delta.content:
+            self.say(delta.text)
         if delta.refusal:
             self._refusals.append(delta.refusal)
         for part in delta.tool_calls or ():

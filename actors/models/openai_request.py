@@ -42,22 +42,16 @@ def request_body(request: Complete, profile: Profile, *, stream: bool) -> JsonOb
     Raises:
         ConfigError: `extra` sets a field that belongs to the request itself.
     """
-    manner = _manner(request, profile)
-    if manner != "json_schema":
-        request = in_words(request)
+    manner = profile.output
+    if request.output is not None:
+        manner = _manner(request, profile)
+        if manner != "json_schema":
+            request = in_words(request)
     body: JsonObject = {
         "model": request.model,
         "messages": [_message(message, profile) for message in _conversation(request, profile)],
     }
-    options = {
-        "temperature": request.temperature,
-        "max_tokens": request.max_tokens,
-        "stop": request.stop or None,
-        "seed": request.seed,
-    }
-    for name, value in options.items():
-        if value is not None:
-            body[profile.names.get(name, name)] = value
+    _set_options(body, request, profile.names)
     if request.tools and (request.tool_choice != "none" or "none" in profile.choices):
         body["tools"] = [tool_body(tool, strict=profile.strict) for tool in request.tools]
         if request.tool_choice is not None:
@@ -95,6 +89,17 @@ def tool_body(tool: ToolDeclaration, *, strict: bool) -> JsonObject:
     return {"type": "function", "function": function}
 
 
+def _set_options(body: JsonObject, request: Complete, names: dict[str, str]) -> None:
+    if request.temperature is not None:
+        body[names.get("temperature", "temperature")] = request.temperature
+    if request.max_tokens is not None:
+        body[names.get("max_tokens", "max_tokens")] = request.max_tokens
+    if request.stop:
+        body[names.get("stop", "stop")] = request.stop
+    if request.seed is not None:
+        body[names.get("seed", "seed")] = request.seed
+
+
 def _manner(request: Complete, profile: Profile) -> Manner:
     """How this model is told the shape of its answer; see `Profile.output`."""
     if rejected(profile.families, request.model, ("output",)):
@@ -117,14 +122,19 @@ def _format(output: OutputSchema, manner: Manner) -> JsonObject:
 def _conversation(request: Complete, profile: Profile) -> Iterable[Message]:
     """The messages as this server takes them: system messages joined."""
     messages = request.messages
+    if profile.many_systems:
+        return messages
     system = [message.content for message in messages if isinstance(message, SystemMessage)]
-    if len(system) > 1 and not profile.many_systems:
+    if len(system) > 1:
         rest = [message for message in messages if not isinstance(message, SystemMessage)]
         return [SystemMessage(content="\n\n".join(system)), *rest]
     return messages
 
 
 def _message(message: Message, profile: Profile) -> Message | JsonObject:
+    kind = type(message)  # most are plain, and a class pattern that does not match costs the most
+    if kind is SystemMessage or (kind is UserMessage and type(message.content) is str):
+        return message
     match message:
         case UserMessage() if not isinstance(message.content, str):
             return {"role": "user", "content": [_part(part) for part in message.content]}

@@ -162,6 +162,8 @@ def merged(body: JsonObject, extra: Mapping[str, Any], ours: Collection[str]) ->
     Raises:
         ConfigError: it sets one of them.
     """
+    if not extra:
+        return body
     for name in ours:
         if name in extra:
             raise ConfigError(f"extra= must not set {name!r}; use the field of that name")

@@ -41,23 +41,18 @@ def kept(retain: str) -> Kept:
     return _Whole() if retain == "full" else _End(TAIL if retain == "tail" else 0)
 
 
-class _Whole:
-    """All of it; `add` is the list's own method, because it is called for every token."""
+class _Whole(list[str]):
+    """All of it: a list, because `add` is called for every token, and two are made for a call."""
 
-    __slots__ = ("_pieces", "add")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self.add = self._pieces.append
-
-    def extend(self, pieces: Iterable[str]) -> None:
-        self._pieces.extend(pieces)
+    add = list.append
 
     @property
     def text(self) -> str:
         # In the pieces' place, so that asking again does not hold the text a second time.
-        self._pieces[:] = ["".join(self._pieces)]
-        return self._pieces[0]
+        self[:] = ["".join(self)]
+        return self[0]
 
     @property
     def tokens(self) -> int:
