@@ -2,7 +2,10 @@
 
 import asyncio
 import signal
+import sys
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -90,3 +93,29 @@ class Gate:
 def gate() -> Gate:
     """Something to wait at."""
     return Gate()
+
+
+Lines = Callable[[Callable[[], Any]], int]
+
+
+@pytest.fixture
+def lines_of() -> Lines:
+    """Counts the lines that a call runs on this thread: its work, whatever the machine is at."""
+
+    def count(work: Callable[[], Any]) -> int:
+        lines = 0
+
+        def trace(_frame: object, event: str, _argument: object) -> Any:
+            nonlocal lines
+            lines += event == "line"
+            return trace
+
+        outer = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            work()
+        finally:
+            sys.settrace(outer)
+        return lines
+
+    return count

@@ -171,15 +171,19 @@ class Cell(Life):
             current = self.current
             if current is None or current.reply is not reply:
                 current = None
-                for key, env in (self.deferred or {}).items():
-                    if env is not None and env.reply is reply:
-                        del self.deferred[key]  # type: ignore[union-attr]
-                        self._settle_locked(reply, CANCELLED, None)
-                        break
+                if self._owed_locked(reply) is not None and self.deferred is not None:
+                    del self.deferred[reply.debt]
+                    self._settle_locked(reply, CANCELLED, None)
         if current is not None:
             self.cancel_envelope(current)
         elif self.stopping:
             self.post_system(_nothing)
+
+    def _owed_locked(self, reply: Reply[Any]) -> Envelope | None:
+        """The message whose answer is owed to `reply` (lock held), without a search for it."""
+        env = (self.deferred or {}).get(reply.debt)
+        # Keys are ids, which come again: only its own envelope has this Reply.
+        return env if env is not None and env.reply is reply else None
 
 
 def ask_foreign(ref: pykka.ActorRef[Any], message: Any) -> Reply[Any]:

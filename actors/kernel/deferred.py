@@ -163,6 +163,8 @@ def defer(cell: Cell, bound: int) -> Deferred:
             msg = f"{cell.path} already owes {bound} deferred answers (max_outstanding)"
             raise OverloadedError(msg, actor=cell.path)
         cell.deferred[id(env)] = env
+        if env.reply is not None:
+            env.reply.debt = id(env)
     return Deferred(cell, env)
 
 

@@ -69,6 +69,7 @@ class Reply(pykka.Future[T]):
         "_thread",
         "_value",
         "_waiter",
+        "debt",
         "work",
     )
 
@@ -77,6 +78,7 @@ class Reply(pykka.Future[T]):
         self._state = PENDING
         self._cell = cell
         self.work = UNSENT  # what expires before it was sent was never in a mailbox
+        self.debt = 0  # the key of its envelope in `deferred` of those who owe the answer
         self._value: Any = None  # Any: the answer, or the error
         self._waiter: Any = None  # Any: asyncio future, thread lock, or list of callbacks
         self._thread = 0

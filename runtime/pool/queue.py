@@ -103,10 +103,7 @@ class Queue(Cell):
             queue.popleft()
             if reply is not None:
                 reply.work = CLAIMED
-            if self.deferred is None:
-                self.deferred = {}
-            self.deferred[id(env)] = env
-            return env
+            return self._owe_locked(env)
         # The pool's own operations, its end among them, are not a worker's to run, nor do they keep
         # it from its job; they are still scheduled when it has claimed one.
         operations, self.system_lane = self.system_lane, None
@@ -115,10 +112,16 @@ class Queue(Cell):
         self.current, self.system_lane, self.scheduled = None, operations, scheduled
         if claimed is None or claimed.lane == Lane.SYSTEM:
             return None
+        return self._owe_locked(claimed)
+
+    def _owe_locked(self, env: Envelope) -> Envelope:
+        """It is owed from now on (lock held), and found again by its Reply."""
         if self.deferred is None:
             self.deferred = {}
-        self.deferred[id(claimed)] = claimed
-        return claimed
+        self.deferred[id(env)] = env
+        if env.reply is not None:
+            env.reply.debt = id(env)
+        return env
 
     def handled_by_worker(self, env: Envelope, value: Any) -> None:  # Any: the answer
         """Answer a job, if it is still owed, in one turn of the lock."""
@@ -158,8 +161,8 @@ class Queue(Cell):
 
     def cancel_running(self, reply: Reply[Any]) -> None:
         """The asker has given up on a job: end it, wherever it is."""
-        owed = list((self.deferred or {}).values())
-        env = next((each for each in owed if each is not None and each.reply is reply), None)
+        with self.lock:
+            env = self._owed_locked(reply)
         super().cancel_running(reply)
         if env is not None and env.cell is not self and env.cell.current is env:
             env.cell.cancel_envelope(env)

@@ -17,6 +17,7 @@ from understudy.messages.errors import (
 
 if TYPE_CHECKING:
     from tests.actors.kernel.conftest import Stage
+    from tests.conftest import Lines
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +43,12 @@ class Desk(Actor):
         else:
             self.owed.append(self.defer())
         return None
+
+
+class Busy(Desk):
+    """A desk that may owe many."""
+
+    max_outstanding = 1_000
 
 
 @pytest.fixture
@@ -146,6 +153,37 @@ async def test_an_asker_that_gives_up_is_owed_nothing(
     assert [deferred.done for deferred in owed] == [True, True]
     await desk.stop()
     assert (desk.ledger.cancelled, desk.ledger.expired) == (1, 1)
+
+
+async def test_giving_up_costs_the_same_however_much_is_owed(
+    stage: "Stage", owed: list[Deferred], lines_of: "Lines"
+) -> None:
+    """The answer that is owed to who gives up is found, and not looked for."""
+    desk = await stage.spawn(child(Busy, owed, []))
+    replies: list[Any] = []
+    for count in (2, 400):
+        while len(replies) < count:
+            replies.append(desk.request("question"))
+        await stage.until(lambda: len(owed) == len(replies))
+    many = lines_of(replies.pop().cancel)
+    for reply in replies[1:-1]:
+        reply.cancel()
+    few = lines_of(replies[-1].cancel)
+    assert many < 2 * few
+    assert (desk.ledger.cancelled, desk.ledger.running) == (399, 1)
+
+
+async def test_giving_up_ends_no_answer_that_is_owed_to_somebody_else(
+    desk: Any, owed: list[Deferred], stage: "Stage"
+) -> None:
+    """Keys come again: what is found under a stale one is left alone."""
+    stale, other = desk.request("a"), desk.request("b")
+    await stage.until(lambda: len(owed) == 2)
+    stale.debt = other.debt
+    stale.cancel()
+    assert desk.ledger.running == 2
+    owed[1].set("B")
+    assert await other == "B"
 
 
 async def _after(go: asyncio.Event, value: Any) -> Any:
