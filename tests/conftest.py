@@ -89,6 +89,12 @@ class Gate:
                 await asyncio.sleep(0)
 
 
+async def turns(count: int = 40) -> None:
+    """Let the loop turn."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def gate() -> Gate:
     """Something to wait at."""

@@ -25,7 +25,7 @@ OBSERVED = {
         "tests/actors/models/test_choice.py", "test_what_is_missing_is_named",
     ),
     "llm.cache.enabled max_size semantic": (HERE, "test_llm_cache"),
-    "llm.cache.ttl": ("tests/runtime/test_cache.py", "test_how_long_the_file_keeps_it"),
+    "llm.cache.ttl": ("tests/runtime/test_cache_options.py", "test_how_long_the_file_keeps_it"),
     "runtime.workers threads": (HERE, "test_workers_and_threads"),
     "runtime.max_runs": (HERE, "test_max_runs"),
     "runtime.shutdown": (HERE, "test_shutdown"),
