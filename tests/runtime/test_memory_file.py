@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtime.said import texts
 
 from understudy import (
     Agent,
@@ -27,11 +28,6 @@ pytestmark = pytest.mark.anyio
 def said(text: str) -> tuple[UserMessage, AssistantMessage]:
     """A turn."""
     return UserMessage(content=text), AssistantMessage(content=f"re {text}")
-
-
-def texts(messages: Any) -> list[str]:
-    """What was said."""
-    return [str(each.content) for each in messages]
 
 
 def test_a_file_outlives_the_runtime(tmp_path: Path) -> None:

@@ -3,22 +3,13 @@
 from typing import Any
 
 import pytest
+from tests.runtime.said import texts
 
-from understudy import (
-    Agent,
-    ConfigError,
-    ContextWindowError,
-    Runtime,
-)
+from understudy import Agent, ConfigError, ContextWindowError, Runtime
 from understudy.messages.chat import Message
 from understudy.testing import FakeModel, call
 
 pytestmark = pytest.mark.anyio
-
-
-def texts(messages: Any) -> list[str]:
-    """What was said."""
-    return [str(each.content) for each in messages]
 
 
 def test_the_last_messages_are_sent(runtime: Runtime) -> None:
