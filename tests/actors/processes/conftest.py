@@ -13,6 +13,8 @@ from understudy.actors.processes.worker import ProcessWorker
 from understudy.messages.processes import CallFunction
 
 PATIENCE = 20.0
+HOWS = ["pipe", "gil", "family"]
+"""What `block` does so that it never returns."""
 
 To = Callable[..., CallFunction]
 
