@@ -108,6 +108,12 @@ def asking(**options: Any) -> Complete:
 
 
 @pytest.fixture
+def player(request: pytest.FixtureRequest) -> Player:
+    """A player of the provider that the module of the test names as `PROVIDER`."""
+    return Player(request.module.PROVIDER)
+
+
+@pytest.fixture
 def play() -> type[Player]:
     """Makes a player of recorded answers for a provider."""
     return Player

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -31,6 +30,8 @@ from understudy.messages.models import OutputSchema, ToolDeclaration
 
 pytestmark = pytest.mark.anyio
 
+PROVIDER = GeminiContent
+
 
 def chunk(*parts: dict[str, Any], finish: str | None = None, **fields: Any) -> dict[str, Any]:
     """A chunk, or a whole answer."""
@@ -38,12 +39,6 @@ def chunk(*parts: dict[str, Any], finish: str | None = None, **fields: Any) -> d
     if finish:
         candidate["finishReason"] = finish
     return {"candidates": [candidate], "modelVersion": "gemini-x", "responseId": "r1", **fields}
-
-
-@pytest.fixture
-def player(play: Callable[[Any], Any]) -> Any:
-    """A player of Gemini's answers."""
-    return play(GeminiContent)
 
 
 async def test_a_whole_answer(player: Any) -> None:

@@ -24,6 +24,7 @@ from understudy.testing import ScriptedTransport
 
 pytestmark = pytest.mark.anyio
 
+PROVIDER = OpenAIChat
 STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 DONE = b"[DONE]"
 
@@ -36,12 +37,6 @@ def delta(**fields: Any) -> dict[str, Any]:
 def profile(name: str) -> Profile:
     """The profile of that name."""
     return next(known for known in NAMED if known.name == name)
-
-
-@pytest.fixture
-def player(play: Callable[[Any], Any]) -> Any:
-    """A player of chat completions."""
-    return play(OpenAIChat)
 
 
 async def test_what_came_before_an_error_is_delivered_before_it(player: Any) -> None:

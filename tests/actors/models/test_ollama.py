@@ -1,5 +1,4 @@
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -29,6 +28,7 @@ from understudy.messages.models import OutputSchema, ToolDeclaration
 
 pytestmark = pytest.mark.anyio
 
+PROVIDER = OllamaChat
 DONE = {
     "model": "qwen3",
     "message": {"role": "assistant", "content": ""},
@@ -44,12 +44,6 @@ def line(content: str = "", **fields: Any) -> dict[str, Any]:
     """A line of a stream."""
     message = {"role": "assistant", "content": content, **fields}
     return {"model": "qwen3", "created_at": "2026", "message": message, "done": False}
-
-
-@pytest.fixture
-def player(play: Callable[[Any], Any]) -> Any:
-    """A player of Ollama's answers."""
-    return play(OllamaChat)
 
 
 async def test_a_whole_answer(player: Any) -> None:

@@ -1,5 +1,4 @@
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -30,6 +29,7 @@ from understudy.messages.models import OutputSchema, ToolDeclaration
 
 pytestmark = pytest.mark.anyio
 
+PROVIDER = OpenAIResponses
 USAGE = {
     "input_tokens": 10,
     "input_tokens_details": {"cached_tokens": 4},
@@ -79,12 +79,6 @@ def delta(text: str, kind: str = "output_text", item: str = "msg_1") -> dict[str
 def done(item: dict[str, Any]) -> dict[str, Any]:
     """An item that is complete."""
     return event("output_item.done", item=item, output_index=0)
-
-
-@pytest.fixture
-def player(play: Callable[[Any], Any]) -> Any:
-    """A player of the Responses API."""
-    return play(OpenAIResponses)
 
 
 async def test_a_whole_response(player: Any) -> None:
