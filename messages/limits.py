@@ -46,7 +46,7 @@ class Acquire(msgspec.Struct, frozen=True, kw_only=True):
         ticket: names this call to the limiter, chosen by the caller and used once; `Settle` with it
             gives everything back, the place in the queue too, whether a permit came or not.
         model: whose limits count, where the provider tells of limits by model.
-        input_tokens: an estimate.
+        input_tokens: an estimate; 0 where nobody counts them.
         output_tokens: the most that was asked for: providers charge it up front.
         tenant, session: whose turn it is: callers take turns by them.
         priority: lower goes first.

@@ -21,14 +21,19 @@ _FIELDS = {
     "input_tokens": ("input_tokens_per_minute", MINUTE, INPUT),
     "output_tokens": ("output_tokens_per_minute", MINUTE, OUTPUT),
 }
+_TOKENS = (TOKENS, INPUT, OUTPUT)
 _Counted = tuple[tuple[int, Gcra], ...]
 _Costs = tuple[float, float, float, float]
 
 
 class Buckets:
-    """See the module's docstring. Not thread-safe."""
+    """See the module's docstring. Not thread-safe.
 
-    __slots__ = ("_all", "_burst", "_configured", "_given", "_learnt")
+    Attributes:
+        count_tokens: one of them counts tokens, so that a call has to say how many it takes.
+    """
+
+    __slots__ = ("_all", "_burst", "_configured", "_given", "_learnt", "count_tokens")
 
     def __init__(self, limit: Limit) -> None:
         self._configured: dict[str, Gcra] = {}
@@ -51,6 +56,7 @@ class Buckets:
             for field, _, what in _FIELDS.values()
             if field in self._configured
         )
+        self.count_tokens = any(what in _TOKENS for what, _ in self._given)
         for model in self._learnt:
             self._combine(model)
 
@@ -65,8 +71,10 @@ class Buckets:
 
     def try_take(self, now: float, ask: Acquire) -> bool:
         """Make a call if it may be made now: `wait` and `take` in one."""
-        costs = _costs(1.0, ask.input_tokens, ask.output_tokens)
         buckets = self._all.get(ask.model, self._given)
+        if not buckets:
+            return True
+        costs = _costs(1.0, ask.input_tokens, ask.output_tokens)
         for what, bucket in buckets:
             if bucket.wait(now, costs[what]):
                 return False
@@ -121,6 +129,7 @@ class Buckets:
     def _combine(self, model: str) -> None:
         learnt = tuple((_FIELDS[each][2], found) for each, found in self._learnt[model].items())
         self._all[model] = self._given + learnt
+        self.count_tokens = self.count_tokens or any(what in _TOKENS for what, _ in learnt)
 
     def _bucket(self, rate: float, period: float) -> Gcra:
         return Gcra(rate, period, burst=max(1.0, rate / period * self._burst))

@@ -13,8 +13,7 @@ permit of its own, and tells how it ended.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -22,7 +21,7 @@ import msgspec
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.deferred import Deferred
 from understudy.actors.kernel.ref import Ref
-from understudy.actors.models.permits import Permits
+from understudy.actors.models.permits import Permits, failed, gave_up, settle, succeeded
 from understudy.actors.models.provider import Embedder, Provider
 from understudy.actors.models.spending import NOTHING, spent_by
 from understudy.actors.models.streaming import stream_into
@@ -38,6 +37,7 @@ from understudy.messages.errors import (
     to_wire,
 )
 from understudy.messages.events import ModelRetried
+from understudy.messages.limits import Permit
 from understudy.messages.models import (
     Complete,
     CompleteStream,
@@ -51,8 +51,13 @@ Request = Complete | CompleteStream | Embed
 
 
 class Call(msgspec.Struct):
-    """A call under way: who waits for it, what it asks, how often it was tried."""
+    """A call under way: who waits for it, what it asks, how often it was tried.
 
+    It is called with what its attempt has come to: a closure would be three more objects for the
+    cycle collector, for each call under way.
+    """
+
+    model: ModelActor
     deferred: Deferred
     request: Request
     attempts: int = 0
@@ -69,7 +74,16 @@ class Call(msgspec.Struct):
     def asked(self) -> Complete | Embed:
         """What it asks, streamed or not."""
         request = self.request
+        if isinstance(request, Complete):
+            return request
         return request.request if isinstance(request, CompleteStream) else request
+
+    def __call__(self, outcome: Outcome) -> Answered | None:
+        """What comes back of an attempt; one that ends as it begins is answered in its handler."""
+        if self.beginning:
+            self.model.came_back(self, outcome)
+            return None
+        return Answered(self, outcome)
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -110,17 +124,20 @@ class ModelActor(Actor):
 
     async def on_receive(self, message: Request | Insist | Answered | Again) -> None:
         """Begin a call, answer one that has come back, or try one again."""
-        if isinstance(message, Answered):
-            self._came_back(message.call, message.outcome)
+        if isinstance(message, Complete):  # first: a class that does not match takes the longest
+            self._budget.called()
+            self._begin(Call(self, self.defer(), message))
+        elif isinstance(message, Answered):
+            self.came_back(message.call, message.outcome)
         elif isinstance(message, Again):
             if not message.call.deferred.done:
                 self._begin(message.call)
         elif isinstance(message, Insist):
             self._budget.called()
-            self._begin(Call(self.defer(), message.request, retries=message.retries))
+            self._begin(Call(self, self.defer(), message.request, retries=message.retries))
         else:
             self._budget.called()
-            self._begin(Call(self.defer(), message))
+            self._begin(Call(self, self.defer(), message))
 
     async def on_stop(self) -> None:
         """Let go of the provider."""
@@ -131,38 +148,43 @@ class ModelActor(Actor):
     def _begin(self, call: Call) -> None:
         call.attempts += 1
         call.beginning = True
-        then = partial(self._ended, call)
-        self.background(self._attempt(call), then=then, of=call.deferred)
+        self.background(self._attempt(call), then=call, of=call.deferred)
         call.beginning = False
 
-    def _ended(self, call: Call, outcome: Outcome) -> Answered | None:
-        """What comes back of an attempt; one that ends as it begins is answered in its handler."""
-        if call.beginning:
-            self._came_back(call, outcome)
-            return None
-        return Answered(call, outcome)
-
     async def _attempt(self, call: Call) -> Completion | Embeddings:
-        permit = self._permits.of(call.asked)
-        if permit is None:
-            return await self._answer(call)
-        async with permit:
+        request = call.asked
+        limiter = self._permits.limiter_for(request.model)
+        if limiter is None:
+            return self._checked(call, await self._answer(call))
+        acquire = self._permits.acquire(limiter, request)
+        held = False
+        try:  # no context manager: two coroutines more, and one object for each call under way
+            permit: Permit = await limiter.request(acquire)
+            held = True
             call.waited += permit.waited
-            answer = await self._answer(call)
-            permit.used(answer)
-            return answer
+            answer = self._checked(call, await self._answer(call))
+        except BaseException as error:
+            ticket = acquire.ticket
+            settle(limiter, failed(ticket, error, request) if held else gave_up(ticket))
+            raise
+        settle(limiter, succeeded(acquire.ticket, answer))
+        return answer
 
-    async def _answer(self, call: Call) -> Completion | Embeddings:
+    def _answer(self, call: Call) -> Awaitable[Completion | Embeddings]:
         request, deadline = call.request, call.deferred.envelope.deadline
         left = None if deadline is None else deadline - self._cell.system.now()
         if isinstance(request, Complete):
-            answer: object = await self._provider.complete(request, timeout=left)
-            if not isinstance(answer, Completion):
-                raise self._misbehaved(f"gave a {type(answer).__name__}, no Completion", request)
-            return answer
+            return self._provider.complete(request, timeout=left)
         if isinstance(request, CompleteStream):
-            return await stream_into(self._provider, request.request, request.sink, left)
-        return await self._embedder(request.model).embed(request, timeout=left)
+            return stream_into(self._provider, request.request, request.sink, left)
+        return self._embedder(request.model).embed(request, timeout=left)
+
+    def _checked(self, call: Call, answer: Completion | Embeddings) -> Completion | Embeddings:
+        """The answer, which a provider of somebody else's may have got wrong."""
+        given: object = answer
+        if isinstance(given, Completion) or not isinstance(call.request, Complete):
+            return answer
+        raise self._misbehaved(f"gave a {type(given).__name__}, no Completion", call.request)
 
     def _embedder(self, model: str) -> Embedder:
         provider = self._provider
@@ -177,11 +199,9 @@ class ModelActor(Actor):
 
     # -- its end -----------------------------------------------------------------------------------
 
-    def _came_back(self, call: Call, outcome: Outcome) -> None:
+    def came_back(self, call: Call, outcome: Outcome) -> None:
+        """An attempt has ended: answer the call, or try it again in a while."""
         error = outcome.error
-        if isinstance(error, SystemExit | GeneratorExit):  # whoever asked shall not end of it
-            why = f"raised {type(error).__name__}: {error}"
-            error = self._misbehaved(why, call.asked).with_traceback(error.__traceback__)
         if error is None:
             answer = outcome.value
             if isinstance(answer, Completion) and (call.attempts > 1 or call.waited):
@@ -191,6 +211,9 @@ class ModelActor(Actor):
                 )
             call.deferred.set(answer)
             return
+        if isinstance(error, SystemExit | GeneratorExit):  # whoever asked shall not end of it
+            why = f"raised {type(error).__name__}: {error}"
+            error = self._misbehaved(why, call.asked).with_traceback(error.__traceback__)
         used = spent_by(error, call.asked)
         if used is not None and used != NOTHING:
             call.wasted = used if call.wasted is None else call.wasted + used

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from understudy.actors.kernel.origins import origin_in_hand
 from understudy.actors.kernel.ref import Ref
@@ -28,62 +27,12 @@ from understudy.messages.errors import (
     ServerError,
     StreamBrokenError,
 )
-from understudy.messages.limits import Acquire, Ended, Permit, Settle
+from understudy.messages.limits import Acquire, Ended, Settle
 from understudy.messages.models import Complete, Completion, Embed, Embeddings
 
 _PROVIDERS_FAULT = (ServerError, ConnectError, StreamBrokenError, DeadlineExceededError)
 _NOWHERE = Origin()
-
-
-class Attempt:
-    """One attempt, as an asynchronous context: a permit before it, its end told after it.
-
-    Raises:
-        RateLimitError, BreakerOpenError, OverloadedError: on entering: there is no permit.
-    """
-
-    __slots__ = ("_limiter", "_request", "_ticket", "answer", "waited")
-
-    def __init__(
-        self,
-        limiter: Ref[Any],  # Any: Ref of a limiter
-        ticket: str,
-        request: Complete | Embed,
-    ) -> None:
-        self._limiter = limiter
-        self._ticket = ticket
-        self._request = request
-        self.answer: Completion | Embeddings | None = None
-        self.waited = 0.0
-        """Seconds until the permit came."""
-
-    def used(self, answer: Completion | Embeddings) -> None:
-        """It has succeeded."""
-        self.answer = answer
-
-    async def __aenter__(self) -> Self:
-        try:
-            permit: Permit = await self._limiter.request(_ask(self._ticket, self._request))
-        except BaseException:
-            self._settle(Settle(ticket=self._ticket, ended="unknown"))
-            raise
-        self.waited = permit.waited
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._settle(_succeeded(self._ticket, self.answer))
-        else:
-            self._settle(_failed(self._ticket, error, self._request))
-
-    def _settle(self, settle: Settle) -> None:
-        cell = self._limiter.cell
-        cell.post(Envelope(settle, cell=cell, lane=Lane.ANSWER))
+_ANSWER = Lane.ANSWER
 
 
 class Permits:
@@ -97,47 +46,53 @@ class Permits:
     def __init__(
         self, limiter_for: Callable[[str], Ref[Any] | None], owner: str
     ) -> None:  # Any: Ref of a limiter
-        self._limiter_for = limiter_for
+        self.limiter_for = limiter_for
         self._owner = owner
         self._numbers = itertools.count(1)
 
-    def of(self, request: Complete | Embed) -> Attempt | None:
-        """An attempt that waits for a permit first; None when nobody bounds this model."""
-        limiter = self._limiter_for(request.model)
-        if limiter is None:
-            return None
-        return Attempt(limiter, f"{self._owner}#{next(self._numbers)}", request)
+    def acquire(self, limiter: Ref[Any], request: Complete | Embed) -> Acquire:  # Any: as above
+        """What an attempt asks of its limiter: what it will cost, and whose turn it is.
+
+        Who names no session takes turns by trace: a workflow of a thousand steps is one caller.
+        """
+        origin = origin_in_hand() or _NOWHERE
+        keeper = limiter.cell.actor
+        weighed = keeper is None or keeper.counts_tokens
+        return Acquire(
+            ticket=f"{self._owner}#{next(self._numbers)}",
+            model=request.model,
+            input_tokens=estimate(request) if weighed else 0,
+            output_tokens=getattr(request, "max_tokens", None) or 0,
+            tenant=origin.tenant,
+            session=origin.session or origin.trace_id or "",
+        )
 
 
-def _ask(ticket: str, request: Complete | Embed) -> Acquire:
-    """What a call will cost, by a cheap estimate; and whose turn it is.
-
-    Who names no session takes turns by trace: a workflow of a thousand steps is one caller.
-    """
-    origin = origin_in_hand() or _NOWHERE
-    return Acquire(
-        ticket=ticket,
-        model=request.model,
-        input_tokens=estimate(request),
-        output_tokens=getattr(request, "max_tokens", None) or 0,
-        tenant=origin.tenant,
-        session=origin.session or origin.trace_id or "",
-    )
+def settle(limiter: Ref[Any], how: Settle) -> None:  # Any: as above
+    """Give a ticket back."""
+    cell = limiter.cell
+    cell.post(Envelope(how, None, None, None, None, cell, _ANSWER))
 
 
-def _succeeded(ticket: str, answer: Completion | Embeddings | None) -> Settle:
-    if answer is None:
-        return Settle(ticket=ticket)
-    measured = answer.usage.measured
+def gave_up(ticket: str) -> Settle:
+    """No permit came, or nobody took it."""
+    return Settle(ticket=ticket, ended="unknown")
+
+
+def succeeded(ticket: str, answer: Completion | Embeddings) -> Settle:
+    """The attempt was answered."""
+    usage = answer.usage
+    measured = usage.measured
     return Settle(
         ticket=ticket,
-        input_tokens=answer.usage.input_tokens if measured else None,
-        output_tokens=answer.usage.output_tokens if measured else None,
+        input_tokens=usage.input_tokens if measured else None,
+        output_tokens=usage.output_tokens if measured else None,
         headroom=getattr(answer, "headroom", ()),
     )
 
 
-def _failed(ticket: str, error: BaseException, request: Complete | Embed) -> Settle:
+def failed(ticket: str, error: BaseException, request: Complete | Embed) -> Settle:
+    """The attempt has failed, with its permit."""
     ended = _ended(error)
     used = spent_by(error, request)
     return Settle(

@@ -37,20 +37,20 @@ class Breaker:
     """The state of one breaker; time is handed in."""
 
     __slots__ = (
-        "_calls",
-        "_failures",
+        "_failed",
         "_open_for",
         "_out",
         "_policy",
         "_scout_at",
         "_succeeded",
         "_until",
+        "_well",
     )
 
     def __init__(self, policy: BreakerPolicy | None = None) -> None:
         self._policy = policy = policy or BreakerPolicy()
-        self._calls: deque[tuple[float, bool]] = deque()
-        self._failures = 0
+        self._well: deque[float] = deque()  # when calls of the last window have ended
+        self._failed: deque[float] = deque()
         self._open_for = policy.open_for
         self._until: float | None = None
         self._scout_at = float("inf")
@@ -110,15 +110,17 @@ class Breaker:
         if self._until is not None:
             self._record_probe(now, ok)
             return
-        self._calls.append((now, ok))
-        self._failures += not ok
-        horizon = now - self._policy.window
-        while self._calls and self._calls[0][0] <= horizon:
-            self._failures -= not self._calls.popleft()[1]
-        if not self._failures:
+        policy, well, failed = self._policy, self._well, self._failed
+        (well if ok else failed).append(now)
+        horizon = now - policy.window
+        while well and well[0] <= horizon:
+            well.popleft()
+        if not failed:
             return
-        enough = len(self._calls) >= self._policy.min_calls
-        if enough and self._failures >= self._policy.failure_rate * len(self._calls):
+        while failed and failed[0] <= horizon:
+            failed.popleft()
+        calls = len(well) + len(failed)
+        if failed and calls >= policy.min_calls and len(failed) >= policy.failure_rate * calls:
             self._open(now)
 
     def _record_probe(self, now: float, ok: bool) -> None:  # noqa: FBT001 - internal
@@ -144,5 +146,5 @@ class Breaker:
         self._forget()
 
     def _forget(self) -> None:
-        self._calls.clear()
-        self._failures = 0
+        self._well.clear()
+        self._failed.clear()

@@ -91,7 +91,8 @@ class RetryBudget:
 
     def called(self) -> None:
         """A first attempt was made."""
-        self._tokens = min(self._most, self._tokens + self._share)
+        if self._tokens < self._most:
+            self._tokens = min(self._most, self._tokens + self._share)
 
     def spend(self) -> bool:
         """Take one retry, if there is one left."""

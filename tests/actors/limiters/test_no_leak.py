@@ -8,52 +8,56 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from understudy import Actor, Ref, Runtime, child
+from understudy import Ref, Runtime, child
+from understudy.actors.kernel.options import ChildSpec
 from understudy.actors.limiters.limiter import LimiterActor
-from understudy.actors.models.permits import Permits
-from understudy.messages.chat import UserMessage
-from understudy.messages.control import Outcome
+from understudy.actors.models.model import ModelActor
+from understudy.messages.chat import AssistantMessage, Usage, UserMessage, text_of
 from understudy.messages.errors import UnderstudyError
 from understudy.messages.limits import AskStats, Limit, LimiterStats
-from understudy.messages.models import Complete
+from understudy.messages.models import Complete, Completion
 from understudy.testing import SimRuntime
 
 if TYPE_CHECKING:
     from tests.actors.limiters.conftest import Desk, Play
 
-REQUEST = Complete(model="m", messages=(UserMessage(content="hi"),))
+
+class Naps:
+    """A provider that takes as many seconds as it is told."""
+
+    name = "naps"
+
+    async def complete(self, request: Complete, *, timeout: float | None = None) -> Completion:
+        """Answer after the seconds that the message says."""
+        del timeout
+        await asyncio.sleep(float(text_of(request.messages[0])))
+        said = AssistantMessage(content="slept")
+        return Completion(
+            message=said, finish_reason="stop", usage=Usage(), model="m", provider="naps"
+        )
+
+    async def aclose(self) -> None:
+        """There is nothing to let go of."""
 
 
-class Caller(Actor):
-    """Holds permits for some seconds each, beside its handlers, as a Model actor does."""
+class Caller(ModelActor):
+    """A Model actor that can be made to fail."""
 
-    expects = (UnderstudyError,)
-
-    def __init__(self, limiter: Ref[Any]) -> None:
-        owner = f"{self._cell.path}/{self._cell.incarnation}"
-        self._permits = Permits(lambda _: limiter, owner)
-
-    async def on_receive(self, message: float | Outcome | str) -> None:
-        """Call for so many seconds; or fail."""
+    async def on_receive(self, message: Any) -> None:
+        """Call; or fail."""
         if message == "crash":
             raise ZeroDivisionError
-        if isinstance(message, float):
-            reply = self.defer()
+        await super().on_receive(message)
 
-            def done(outcome: Outcome) -> Outcome:
-                if outcome.error is None:
-                    reply.set()
-                else:
-                    reply.set_exception(outcome.error)
-                return outcome
 
-            self.background(self._call(message), then=done)
+def nap(seconds: float) -> Complete:
+    """A call that takes so long."""
+    return Complete(model="m", messages=(UserMessage(content=str(seconds)),))
 
-    async def _call(self, seconds: float) -> None:
-        permit = self._permits.of(REQUEST)
-        assert permit is not None
-        async with permit:
-            await asyncio.sleep(seconds)
+
+def calling(limiter: Ref[Any]) -> ChildSpec:
+    """Who calls with permits of this limiter."""
+    return child(Caller, Naps(), lambda _: limiter)
 
 
 CALL = st.tuples(
@@ -71,11 +75,11 @@ async def live(
     """Make the calls; at 1.2 s something happens to the caller; then look at the limiter."""
     limit = Limit(max_concurrent=2, requests_per_second=8, queue=4)
     limiter = await rt.aspawn(child(LimiterActor, "acme", limit), name="limiter")
-    caller = await rt.aspawn(child(Caller, limiter).options(restart="permanent"), name="caller")
+    caller = await rt.aspawn(calling(limiter).options(restart="permanent"), name="caller")
 
     async def one(begin: float, lasts: float, cancelled: float | None, timeout: float) -> None:
         await asyncio.sleep(begin)
-        reply = caller.request(float(lasts), timeout=timeout)
+        reply = caller.request(nap(lasts), timeout=timeout)
         if cancelled is not None:
             await asyncio.sleep(cancelled)
             reply.cancel()
@@ -110,9 +114,9 @@ def test_a_call_that_ends_at_its_deadline_gives_its_permit_back(play: "Play") ->
     """The message that does so does not expire with the call."""
 
     async def main(desk: "Desk") -> LimiterStats:
-        caller = await desk.rt.aspawn(child(Caller, desk.ref))
+        caller = await desk.rt.aspawn(calling(desk.ref))
         with pytest.raises(TimeoutError):
-            await caller.request(50.0, timeout=1.0)
+            await caller.request(nap(50), timeout=1.0)
         await asyncio.sleep(1)
         return await desk.stats()
 
@@ -123,27 +127,18 @@ def test_a_permit_that_meets_a_cancelled_caller_comes_back(play: "Play") -> None
     """It was granted, and its caller cancelled before it could take it."""
 
     async def main(desk: "Desk") -> LimiterStats:
-        permits = Permits(lambda _: desk.ref, "someone")
-
-        async def call() -> None:
-            permit = permits.of(REQUEST)
-            assert permit is not None
-            async with permit:
-                await asyncio.sleep(60)
-
-        first = asyncio.create_task(call())
+        caller = await desk.rt.aspawn(calling(desk.ref))
+        first = caller.request(nap(60), timeout=500.0)
         await asyncio.sleep(1)
-        second = asyncio.create_task(call())
+        second = caller.request(nap(60), timeout=500.0)
         await asyncio.sleep(1)
         first.cancel()
-        while not second.done():  # every step between the grant and its arrival
+        while not second.done:  # every step between the grant and its arrival
             stats = await desk.stats()
             if stats.in_flight == 1 and stats.granted == 2:
                 second.cancel()
             await asyncio.sleep(0)
-        for task in (first, second):
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.sleep(1)
         return await desk.stats()
 
     stats = play(main, Limit(max_concurrent=1))
@@ -154,8 +149,8 @@ def test_a_cancelled_call_leaves_its_place_at_once(play: "Play") -> None:
     """Who waits behind it is not told of a wait for calls that nobody wants any more."""
 
     async def main(desk: "Desk") -> float:
-        caller = await desk.rt.aspawn(child(Caller, desk.ref))
-        gone = [caller.request(1.0, timeout=500.0) for _ in range(100)]
+        caller = await desk.rt.aspawn(calling(desk.ref))
+        gone = [caller.request(nap(1), timeout=500.0) for _ in range(100)]
         await asyncio.sleep(1)
         for reply in gone:
             reply.cancel()
