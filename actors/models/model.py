@@ -1,8 +1,9 @@
 """The Model actor: one account at one provider.
 
 It serves any number of calls at a time: each runs in the background over the provider, and is
-answered when it comes back. A call that nobody waits for any more is cancelled, and with it the
-socket. A failing call is the caller's answer, never the actor's failure.
+answered when it comes back, without a message of its own: that would be the dearest part of it, and
+what a success needs is in the call. A call that nobody waits for any more is cancelled, and with it
+the socket. A failing call is the caller's answer, never the actor's failure.
 
 It is the one owner of a model call's failures: what may help is tried again (see `rules.retries`),
 as a message to itself and never as a sleep, within the caller's deadline and a budget for all
@@ -53,8 +54,8 @@ Request = Complete | CompleteStream | Embed
 class Call(msgspec.Struct):
     """A call under way: who waits for it, what it asks, how often it was tried.
 
-    It is called with what its attempt has come to: a closure would be three more objects for the
-    cycle collector, for each call under way.
+    Its attempt ends by calling it: a closure would be three more objects for the cycle collector,
+    for each call under way.
     """
 
     model: ModelActor
@@ -68,7 +69,7 @@ class Call(msgspec.Struct):
     waited: float = 0.0
     """Seconds that its attempts waited for permits."""
     beginning: bool = False
-    """Its attempt is being begun: what has ended then needs no message to say so."""
+    """Its attempt is being begun: what has failed then needs no message to say so."""
 
     @property
     def asked(self) -> Complete | Embed:
@@ -78,19 +79,32 @@ class Call(msgspec.Struct):
             return request
         return request.request if isinstance(request, CompleteStream) else request
 
-    def __call__(self, outcome: Outcome) -> Answered | None:
-        """What comes back of an attempt; one that ends as it begins is answered in its handler."""
-        if self.beginning:
-            self.model.came_back(self, outcome)
-            return None
-        return Answered(self, outcome)
+    def __call__(self, outcome: Outcome) -> Failed | None:
+        """Answer, or tell the actor; of an attempt that fails as it begins, in its handler."""
+        error = outcome.error
+        if error is None:
+            self.answer(outcome.value)
+        elif self.beginning:
+            self.model.failed(self, error)
+        else:
+            return Failed(self, error)
+        return None
+
+    def answer(self, answer: Completion | Embeddings) -> None:
+        """The attempt has succeeded."""
+        if isinstance(answer, Completion) and (self.attempts > 1 or self.waited):
+            attempts = answer.attempts + self.attempts - 1
+            answer = msgspec.structs.replace(
+                answer, attempts=attempts, wasted=self.wasted, waited=self.waited
+            )
+        self.deferred.set(answer)
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """An attempt has come back (from the actor to itself)."""
+class Failed(msgspec.Struct, frozen=True):
+    """An attempt has failed (from the actor to itself)."""
 
     call: Call
-    outcome: Outcome
+    error: BaseException
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -122,13 +136,13 @@ class ModelActor(Actor):
         self._policy = policy or RetryPolicy()
         self._budget = RetryBudget()
 
-    async def on_receive(self, message: Request | Insist | Answered | Again) -> None:
-        """Begin a call, answer one that has come back, or try one again."""
+    async def on_receive(self, message: Request | Insist | Failed | Again) -> None:
+        """Begin a call, see what becomes of one that has failed, or try one again."""
         if isinstance(message, Complete):  # first: a class that does not match takes the longest
             self._budget.called()
             self._begin(Call(self, self.defer(), message))
-        elif isinstance(message, Answered):
-            self.came_back(message.call, message.outcome)
+        elif isinstance(message, Failed):
+            self.failed(message.call, message.error)
         elif isinstance(message, Again):
             if not message.call.deferred.done:
                 self._begin(message.call)
@@ -199,18 +213,8 @@ class ModelActor(Actor):
 
     # -- its end -----------------------------------------------------------------------------------
 
-    def came_back(self, call: Call, outcome: Outcome) -> None:
-        """An attempt has ended: answer the call, or try it again in a while."""
-        error = outcome.error
-        if error is None:
-            answer = outcome.value
-            if isinstance(answer, Completion) and (call.attempts > 1 or call.waited):
-                attempts, waited = answer.attempts + call.attempts - 1, call.waited
-                answer = msgspec.structs.replace(
-                    answer, attempts=attempts, wasted=call.wasted, waited=waited
-                )
-            call.deferred.set(answer)
-            return
+    def failed(self, call: Call, error: BaseException) -> None:
+        """An attempt has failed: try the call again in a while, or answer with the error."""
         if isinstance(error, SystemExit | GeneratorExit):  # whoever asked shall not end of it
             why = f"raised {type(error).__name__}: {error}"
             error = self._misbehaved(why, call.asked).with_traceback(error.__traceback__)
