@@ -23,12 +23,13 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import cast
 
 import httpx
 
 from understudy.actors.models.patience import Patience
 from understudy.actors.models.provider import ProviderSettings
+from understudy.actors.models.seam import HttpxWire, Outgoing, Reading, Target, Wire, target_of
+from understudy.actors.models.transport import LeasedTransport
 from understudy.messages.errors import (
     BadRequestError,
     ConnectError,
@@ -55,11 +56,11 @@ class Exchange:
         headers: Mapping[str, str],
         settings: ProviderSettings,
     ) -> None:
-        self._transport = transport
+        self._wire = _wire_of(transport)
         self._provider = provider
         self._base_url = base_url
         self._headers = [
-            (b"host", _url(base_url).netloc),
+            (b"host", _target(base_url).url.netloc),
             (b"content-type", b"application/json"),
             *_encoded(headers),
         ]
@@ -101,24 +102,35 @@ class Exchange:
         end = None if timeout is None else started + timeout
         limit = started + self._settings.connect_timeout + self._settings.first_byte_timeout
         where = f"{self._provider}:{model}"
-        url = _url(self._base_url + path)
-        request = self._request(url, body, headers)
+        target = _target(self._base_url + path)
+        outgoing = Outgoing(
+            target,
+            [
+                *self._headers,
+                *(_encoded(headers) if headers else ()),
+                (b"content-length", b"%d" % len(body)),
+            ],
+            body,
+        )
         patience = Patience()
         try:
             with patience.until(limit if end is None else min(limit, end)):
-                response = await self._transport.handle_async_request(request)
+                answer = await self._wire.send(outgoing, self._timeouts)
         except TimeoutError as error:
+            patience.close()
             # Which of the two it was, not what the clock says: uvloop's timers come early.
             if end is not None and end <= limit:
                 raise _too_late(where) from error
             told = f"no answer within {self._settings.first_byte_timeout:g} s"
             raise self._named(ServerError(f"{where}: {told}", retryable=True), model) from error
         except httpx.HTTPError as error:
-            raise self._named(self._before_answer(error, where, url), model) from error
-        finally:
             patience.close()
+            raise self._named(self._before_answer(error, where, target), model) from error
+        except BaseException:
+            patience.close()
+            raise
         incoming = Incoming(
-            response, self._settings, where=where, first=limit, end=end, scrub=self.scrub
+            answer, self._settings, patience, where=where, first=limit, end=end, scrub=self.scrub
         )
         encoding = incoming.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -131,31 +143,13 @@ class Exchange:
         """The text without the key, which some servers quote."""
         return text.replace(self._secret, _HIDDEN) if self._secret else text
 
-    def _request(
-        self, url: httpx.URL, body: bytes, headers: Mapping[str, str] | None
-    ) -> httpx.Request:
-        """The request with a head that is complete: httpx takes 20 us to find what it lacks."""
-        request = httpx.Request(
-            "POST",
-            url,
-            headers=[
-                *self._headers,
-                *(_encoded(headers) if headers else ()),
-                (b"content-length", b"%d" % len(body)),
-            ],
-            stream=httpx.ByteStream(body),
-            extensions={"timeout": self._timeouts},
-        )
-        request.read()
-        return request
-
     def _named(self, error: ModelError, model: str) -> ModelError:
         error.provider, error.model = self._provider, model
         return error
 
-    def _before_answer(self, error: httpx.HTTPError, where: str, url: httpx.URL) -> ModelError:
+    def _before_answer(self, error: httpx.HTTPError, where: str, target: Target) -> ModelError:
         said = self.scrub(str(error)) or type(error).__name__
-        host = f"{url.host}:{url.port or url.scheme}"
+        host = f"{target.url.host}:{target.url.port or target.url.scheme}"
         match error:
             case httpx.LocalProtocolError():
                 # The library's text quotes the header that it dislikes.
@@ -185,33 +179,36 @@ class Incoming:
 
     def __init__(
         self,
-        response: httpx.Response,
+        answer: Reading,
         settings: ProviderSettings,
+        patience: Patience,
         *,
         where: str,
         first: float,
         end: float | None,
         scrub: Callable[[str], str],
     ) -> None:
-        self.status = response.status_code
-        # Read several times for each answer, and httpx decodes all of them each time.
+        self.status = answer.status
         self.headers: Mapping[str, str] = {
             name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in response.headers.raw
+            for name, value in answer.headers
         }
-        # Not `aiter_raw`: a chain of generators that is left early ends in the garbage collector.
-        self._stream = cast("httpx.AsyncByteStream", response.stream)
-        self._parts = aiter(self._stream)
+        self._answer = answer
         self._settings = settings
         self._where = where
         self._first = first
         self._end = end
         self._scrub = scrub
         self._size = 0
-        self._patience = Patience()
+        self._patience = patience
 
     async def read(self) -> bytes:
         """The whole body. Whatever happens, the connection is given back or closed."""
+        rest = self._answer.at_hand()
+        if rest is not None:
+            self._patience.close()
+            self._grow(len(rest))
+            return rest
         parts: list[bytes] = []
         try:
             while (part := await self.next()) is not None:
@@ -234,7 +231,7 @@ class Incoming:
             limit = max(limit, self._first)
         try:
             with self._patience.until(limit if self._end is None else min(limit, self._end)):
-                part = await anext(self._parts, None)
+                part = await self._answer.read()
         except TimeoutError as error:
             if self._end is not None and self._end <= limit:
                 raise _too_late(self._where) from error
@@ -247,10 +244,7 @@ class Incoming:
         if part is None:
             self._patience.close()
             return None
-        self._size += len(part)
-        if self._size > self._settings.max_response_bytes:
-            told = f"the answer exceeds {self._settings.max_response_bytes} bytes"
-            raise ResponseError(f"{self._where}: {told}; max_response_bytes= bounds it")
+        self._grow(len(part))
         return part
 
     async def drain(self) -> None:
@@ -260,7 +254,7 @@ class Incoming:
         """
         try:
             with self._patience.until(asyncio.get_running_loop().time() + _DRAIN):
-                while await anext(self._parts, None) is not None:
+                while await self._answer.read() is not None:
                     pass
         except (TimeoutError, httpx.HTTPError):
             await self.aclose()
@@ -270,13 +264,28 @@ class Incoming:
     async def aclose(self) -> None:
         """Close the socket unless the body was read to its end. Idempotent."""
         self._patience.close()
-        await self._stream.aclose()
+        await self._answer.aclose()
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > self._settings.max_response_bytes:
+            told = f"the answer exceeds {self._settings.max_response_bytes} bytes"
+            raise ResponseError(f"{self._where}: {told}; max_response_bytes= bounds it")
+
+
+def _wire_of(transport: httpx.AsyncBaseTransport) -> Wire:
+    """The short way where there is one, and nobody has put something of his own in between."""
+    if isinstance(transport, LeasedTransport):
+        kind = type(transport)
+        if kind.handle_async_request is LeasedTransport.handle_async_request:
+            return transport
+    return HttpxWire(transport)
 
 
 @lru_cache(maxsize=256)
-def _url(text: str) -> httpx.URL:
-    """Parsing one costs as much as the rest of a request."""
-    return httpx.URL(text)
+def _target(text: str) -> Target:
+    """Parsing an address costs as much as the rest of a request."""
+    return target_of(httpx.URL(text))
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

@@ -79,6 +79,16 @@ class Leases(Generic[T]):
         """Borrowers in the queue."""
         return len(self._waiting)
 
+    def take_idle(self) -> T | None:
+        """Take the warmest idle thing; None when there is none, and `borrow` has to be awaited."""
+        while self._idle:
+            _, thing = self._idle.pop()
+            if thing.reusable:
+                self._lent += 1
+                return thing
+            thing.abort()
+        return None
+
     async def borrow(self, timeout: float | None = None) -> T | None:
         """Take the warmest idle thing, or `None`: the place is yours, make a new thing for it.
 
@@ -88,12 +98,9 @@ class Leases(Generic[T]):
         """
         if self._closed:
             raise LeasesClosedError
-        while self._idle:
-            _, thing = self._idle.pop()
-            if thing.reusable:
-                self._lent += 1
-                return thing
-            thing.abort()
+        thing = self.take_idle()
+        if thing is not None:
+            return thing
         if self._lent < self._limit:
             self._lent += 1
             return None

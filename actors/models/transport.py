@@ -28,27 +28,21 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self, cast
 
 import httpcore
 import httpx
 import msgspec
 
-from understudy.actors.models.connections import (
-    STALE,
-    Connection,
-    HttpcoreConnection,
-    mapped,
-)
+from understudy.actors.models.connections import STALE, Parser, maker, mapped
+from understudy.actors.models.http1 import Http1Connection
 from understudy.actors.models.leases import Leases, LeasesClosedError
 from understudy.actors.models.proxies import Proxies, Proxy
 from understudy.actors.models.resolver import Resolver
-from understudy.actors.models.sockets import Route, SocketStream, connect
-from understudy.messages.errors import ConfigError
-
-_PORTS = {"http": 80, "https": 443}
+from understudy.actors.models.seam import Outgoing, Target, Timeouts, target_of
+from understudy.actors.models.sockets import Route
 
 
 class TransportStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +62,8 @@ class LeasedTransport(httpx.AsyncBaseTransport):
         idle_expiry: seconds an unused connection is kept.
         ssl_context: for `https`; default: one made when first needed, with certifi's authorities.
         resolver: turns names into addresses.
-        parser: who reads HTTP/1.1: `h11` (in Python, by httpcore) or `llhttp` (in C, by httptools,
-            which the extra `fast` brings). Everything else is the same.
+        parser: who reads HTTP/1.1: `h11` (in Python; httpx brings it) or `llhttp` (in C, by
+            httptools, which the extra `fast` brings). Everything else is the same.
         proxy: `http://user:password@host:port` for every request; default: what the environment
             says (see `Proxies`).
         trust_env: whether the environment's proxies count.
@@ -85,7 +79,7 @@ class LeasedTransport(httpx.AsyncBaseTransport):
         idle_expiry: float = 30.0,
         ssl_context: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
-        parser: Literal["h11", "llhttp"] = "h11",
+        parser: Parser = "h11",
         proxy: str | None = None,
         trust_env: bool = True,
     ) -> None:
@@ -94,9 +88,11 @@ class LeasedTransport(httpx.AsyncBaseTransport):
         self._ssl_context = ssl_context
         self._resolver = resolver or Resolver()
         self._proxies = Proxies(proxy, trust_env=trust_env)
-        self._make = _maker(parser)
-        self._origins: dict[tuple[str, str, int], Leases[Connection]] = {}
-        self._open: set[Connection] = set()
+        self._make = maker(parser)
+        self.parser = parser
+        """Who reads HTTP/1.1."""
+        self._origins: dict[tuple[str, str, int], Leases[Http1Connection]] = {}
+        self._open: set[Http1Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -117,46 +113,59 @@ class LeasedTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: the leaf that says what went wrong.
         """
-        leases = self._leases(request)
         timeouts = request.extensions.get("timeout", {})
+        stream = request.stream
         try:
-            connection = await leases.borrow(timeouts.get("pool"))
-        except TimeoutError as error:
-            msg = f"all {self._max_connections} connections stayed busy"
-            raise httpx.PoolTimeout(msg, request=request) from error
-        except LeasesClosedError as error:
-            msg = "the transport is closed"
-            raise httpx.ConnectError(msg, request=request) from error
+            outgoing = Outgoing(
+                target_of(request.url),
+                request.headers.raw,
+                # A body in memory can be sent again; one that is made while it is sent cannot.
+                request.content
+                if isinstance(stream, httpx.ByteStream)
+                else cast("httpx.AsyncByteStream", stream),
+                request.method.encode("ascii", "replace"),
+            )
+            answer = await self.send(outgoing, timeouts)
+        except httpx.TransportError as error:
+            error.request = request
+            raise
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(request, answer),
+            extensions={"http_version": answer.version, "reason_phrase": answer.reason},
+            request=request,
+        )
+
+    async def send(self, outgoing: Outgoing, timeouts: Timeouts) -> Answer:
+        """The same without httpx's objects; see `seam.Wire`."""
+        leases = self._leases(outgoing.target)
+        connection = leases.take_idle() or await self._borrow(leases, timeouts.get("pool"))
         reused = connection is not None
         try:
             if connection is None:
-                connection = await self._connect(request)
+                connection = await self._connect(outgoing.target, timeouts)
             try:
-                answer = await connection.send(request)
+                await connection.send(outgoing, timeouts)
             except STALE:
-                if not (reused and connection.untouched and _replayable(request)):
+                replayable = isinstance(outgoing.body, bytes)
+                if not (reused and connection.untouched and replayable):
                     raise
                 connection.abort()
-                connection = await self._connect(request)
-                answer = await connection.send(request)
-            if answer.status == 407 and (proxy := self._proxy_of(request)) is not None:
+                connection = await self._connect(outgoing.target, timeouts)
+                await connection.send(outgoing, timeouts)
+            if connection.status == 407 and (proxy := self._proxy_of(outgoing.target)) is not None:
                 told = f"the proxy {proxy} refuses (407 Proxy Authentication Required)"
                 raise httpcore.ProxyError(told)
         except BaseException as error:
             if connection is not None:
                 connection.abort()
             leases.forfeit()
-            known = mapped(error, request)
+            known = mapped(error)
             if known is None:
                 raise
             raise known from error
-        return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=_Body(request, connection, leases, timeouts.get("read")),
-            extensions={"http_version": answer.version, "reason_phrase": answer.reason},
-            request=request,
-        )
+        return Answer(connection, leases, timeouts.get("read"))
 
     async def aclose(self) -> None:
         """Close every socket, used or not, and refuse further requests. Idempotent."""
@@ -178,49 +187,51 @@ class LeasedTransport(httpx.AsyncBaseTransport):
     ) -> None:
         await self.aclose()
 
-    def _leases(self, request: httpx.Request) -> Leases[Connection]:
+    def _leases(self, target: Target) -> Leases[Http1Connection]:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None:
                 msg = "a LeasedTransport serves one event loop; make another for this one"
                 raise RuntimeError(msg)
             self._loop = loop
-        url = request.url
-        if url.scheme not in _PORTS or not url.host:
-            msg = f"the URL needs http:// or https:// and a host, not {url.scheme or 'nothing'!r}"
-            raise httpx.UnsupportedProtocol(msg, request=request)
-        key = (url.scheme, url.host, url.port or _PORTS[url.scheme])
-        leases = self._origins.get(key)
+        leases = self._origins.get(target.origin)
         if leases is None:
             leases = Leases(limit=self._max_connections, idle_expiry=self._idle_expiry)
             if self._closed:
                 leases.close()
-            self._origins[key] = leases
+            self._origins[target.origin] = leases
         return leases
 
-    async def _connect(self, request: httpx.Request) -> Connection:
-        url = request.url
-        proxy = self._proxy_of(request)
+    async def _borrow(
+        self, leases: Leases[Http1Connection], timeout: float | None
+    ) -> Http1Connection | None:
+        try:
+            return await leases.borrow(timeout)
+        except TimeoutError as error:
+            msg = f"all {self._max_connections} connections stayed busy"
+            raise httpx.PoolTimeout(msg) from error
+        except LeasesClosedError as error:
+            raise httpx.ConnectError("the transport is closed") from error
+
+    async def _connect(self, target: Target, timeouts: Timeouts) -> Http1Connection:
+        scheme, _, port = target.origin
+        proxy = self._proxy_of(target)
         route = Route(
-            url.raw_host.decode("ascii"),
-            url.port or _PORTS[url.scheme],
-            self._tls() if url.scheme == "https" else None,
+            target.host,
+            port,
+            self._tls() if scheme == "https" else None,
             proxy,
             self._tls() if proxy is not None and proxy.secure else None,
         )
-        timeout = request.extensions.get("timeout", {}).get("connect")
-        connection = await self._make(route, self._resolver, timeout)
+        connection = await self._make(route, self._resolver, timeouts.get("connect"))
         self._open.add(connection)
         connection.closed.add_done_callback(lambda _: self._open.discard(connection))
         if self._closed:
             connection.abort()
         return connection
 
-    def _proxy_of(self, request: httpx.Request) -> Proxy | None:
-        if self._proxies.none:
-            return None
-        url = request.url
-        return self._proxies.of(url.scheme, url.host, url.port or _PORTS[url.scheme])
+    def _proxy_of(self, target: Target) -> Proxy | None:
+        return None if self._proxies.none else self._proxies.of(*target.origin)
 
     def _tls(self) -> ssl.SSLContext:
         if self._ssl_context is None:
@@ -228,101 +239,108 @@ class LeasedTransport(httpx.AsyncBaseTransport):
         return self._ssl_context
 
 
-class _Body(httpx.AsyncByteStream):
-    """A body that holds the lease of its connection until it is read or closed.
+class Answer:
+    """An answer whose head has come; it holds the lease of its connection until it is read.
 
-    An iterator with its own `__anext__` and no generator: a generator that is left half-way is
-    closed by a task that the garbage collector starts, at a time and on a loop of its own
-    choosing.
+    See `seam.Reading`. No generator reads it: one that is left half-way is closed by a task that
+    the garbage collector starts, at a time and on a loop of its own choosing.
     """
+
+    __slots__ = (
+        "_connection",
+        "_finished",
+        "_leases",
+        "_timeout",
+        "headers",
+        "reason",
+        "status",
+        "version",
+    )
 
     def __init__(
         self,
-        request: httpx.Request,
-        connection: Connection,
-        leases: Leases[Connection],
+        connection: Http1Connection,
+        leases: Leases[Http1Connection],
         timeout: float | None,
     ) -> None:
-        self._timeout = timeout
-        self._request = request
-        self._connection: Connection | None = connection
+        self.status = connection.status
+        self.headers = connection.headers
+        self.version, self.reason = connection.version, connection.reason
+        self._connection: Http1Connection | None = connection
         self._leases = leases
+        self._timeout = timeout
         self._finished = False
+
+    def at_hand(self) -> bytes | None:
+        """See `seam.Reading`."""
+        connection = self._connection
+        if connection is None:
+            return None
+        rest = connection.rest()
+        if rest is not None:
+            self._give_back(connection)
+        return rest
+
+    async def read(self) -> bytes | None:
+        """See `seam.Reading`.
+
+        Raises:
+            httpx.StreamClosed: it was closed before it was read to its end.
+        """
+        connection = self._connection
+        if connection is None:
+            if self._finished:
+                return None
+            raise httpx.StreamClosed
+        try:
+            part = await connection.read(self._timeout)
+        except BaseException as error:
+            self._drop()
+            known = mapped(error)
+            if known is None:
+                raise
+            raise known from error
+        if part is None:
+            self._give_back(connection)
+        return part
+
+    async def aclose(self) -> None:
+        """See `seam.Reading`."""
+        self._drop()
+
+    def _give_back(self, connection: Http1Connection) -> None:
+        self._connection = None
+        self._finished = True
+        self._leases.give_back(connection)
+
+    def _drop(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            self._connection = None
+            connection.abort()
+            self._leases.forfeit()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer, for httpx."""
+
+    def __init__(self, request: httpx.Request, answer: Answer) -> None:
+        self._request = request
+        self._answer = answer
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._finished:
-            raise StopAsyncIteration
-        if self._connection is None:
-            raise httpx.StreamClosed
         try:
-            part = await self._connection.read(self._timeout)
-        except BaseException as error:
-            self._drop()
-            known = mapped(error, self._request)
-            if known is None:
-                raise
-            raise known from error
-        if part is not None:
-            return part
-        connection, self._connection = self._connection, None
-        self._finished = True
-        self._leases.give_back(connection)
-        raise StopAsyncIteration
+            part = await self._answer.read()
+        except httpx.TransportError as error:
+            error.request = self._request
+            raise
+        if part is None:
+            raise StopAsyncIteration
+        return part
 
     async def aclose(self) -> None:
         """Close the socket unless the body was read to its end. Idempotent."""
-        connection = self._connection
-        if connection is not None:
-            self._drop()
-            await connection.unwind()
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.abort()
-            self._leases.forfeit()
-
-
-_Make = Callable[[Route, Resolver, float | None], Awaitable[Connection]]
-
-
-def _maker(parser: str) -> _Make:
-    """Who opens connections with that parser."""
-    if parser == "h11":
-        return _connect_h11
-    if parser != "llhttp":
-        raise ConfigError(f"LeasedTransport(parser={parser!r}): it is 'h11' or 'llhttp'")
-    try:
-        import httptools  # noqa: F401 - made known here, not with the first connection
-    except ImportError as error:
-        told = "LeasedTransport(parser='llhttp') needs httptools: pip install 'understudy[fast]'"
-        raise ConfigError(told) from error
-    from understudy.actors.models.llhttp import LlhttpConnection
-
-    async def connect_llhttp(
-        route: Route, resolver: Resolver, timeout: float | None
-    ) -> LlhttpConnection:
-        forward = route.forward
-        return await connect(
-            lambda: LlhttpConnection(forward), route, resolver=resolver, timeout=timeout
-        )
-
-    return connect_llhttp
-
-
-async def _connect_h11(
-    route: Route, resolver: Resolver, timeout: float | None
-) -> HttpcoreConnection:
-    stream = await connect(SocketStream, route, resolver=resolver, timeout=timeout)
-    origin = httpcore.Origin(
-        b"http" if route.tls is None else b"https", route.host.encode("ascii"), route.port
-    )
-    return HttpcoreConnection(origin, stream, route.forward)
-
-
-def _replayable(request: httpx.Request) -> bool:
-    """A body in memory can be sent again; one that is generated while it is sent cannot."""
-    return isinstance(request.stream, httpx.ByteStream)
+        await self._answer.aclose()

@@ -20,6 +20,7 @@ def output_of(script: str) -> str:
 HEAVY = (
     "httpx",
     "httpcore",
+    "h11",
     "httptools",
     "uvloop",
     "click",

@@ -25,7 +25,7 @@ def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
 def parser_of(made: httpx.AsyncBaseTransport) -> str:
     """Who parses for it."""
     assert isinstance(made, transport.LeasedTransport)
-    return "h11" if made._make is transport._connect_h11 else "llhttp"
+    return made.parser
 
 
 @pytest.mark.parametrize(

@@ -336,8 +336,8 @@ async def test_a_reader_that_stops_stops_the_server(transport: LeasedTransport) 
     async with raw(serve) as url:
         response = await transport.handle_async_request(post(url))
         assert isinstance(response.stream, transport_module._Body)
-        assert response.stream._connection is not None
-        connection = response.stream._connection
+        connection = response.stream._answer._connection
+        assert connection is not None
         for _ in range(1000):
             await asyncio.sleep(0)
         assert connection.held_back
