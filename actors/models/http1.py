@@ -195,7 +195,7 @@ class Http1Connection(asyncio.Protocol):
         try:
             self._parse(data)
         except httpcore.RemoteProtocolError as error:
-            self._refuse(error)
+            self._fail(error)  # an answer before it stands
         if not self.status:
             self._head_size += len(data)
             if self._head_size > LARGEST_HEAD:
@@ -297,19 +297,10 @@ class Http1Connection(asyncio.Protocol):
             raise httpcore.RemoteProtocolError(told)
 
     def _end(self) -> None:
-        if self._eof:
-            return
         self._eof = True
         if self.status and not self._over:
             with suppress(httpcore.RemoteProtocolError):  # whoever reads on hears that it is cut
                 self._ends()
-
-    def _refuse(self, error: Exception) -> None:
-        """What came is no HTTP; an answer before it stands, and is the last one here."""
-        if self._over:
-            self._keep = False
-        else:
-            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         self._lost = True
