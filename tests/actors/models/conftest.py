@@ -17,6 +17,7 @@ from understudy.messages.errors import ModelError
 from understudy.messages.models import Complete, Completion
 from understudy.messages.secrets import Secret
 from understudy.testing import ScriptedTransport
+from understudy.testing.provider_server import ProviderServer
 
 KEY = "sk-very-secret"
 EVENTS = "text/event-stream"
@@ -134,3 +135,10 @@ async def transport(make: Callable[..., LeasedTransport]) -> AsyncIterator[Lease
         yield leased
         assert leased.stats.lent == 0
     assert leased.stats.open == 0
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ProviderServer]:
+    """A provider on this loop."""
+    async with ProviderServer() as running:
+        yield running
