@@ -9,7 +9,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TypeVar
 
-from understudy.actors.kernel.reply import PULSE
+from understudy.actors.kernel.parking import PULSE
 
 T = TypeVar("T")
 

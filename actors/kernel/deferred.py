@@ -129,8 +129,8 @@ class Background:
 
     def _finish(self, outcome: Outcome) -> None:
         cell = self._cell
-        if self._scope is not None and self._scope._children is not None:
-            self._scope._children.pop(id(self), None)
+        if self._scope is not None:
+            self._scope.disown(self)
         if cell.background is None or cell.background.pop(id(self), None) is None:
             return  # its life has ended: nobody is interested
         env = self._env

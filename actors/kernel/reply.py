@@ -18,12 +18,12 @@ import asyncio
 import sys
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Generator
-from threading import TIMEOUT_MAX, current_thread, local, main_thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
 
 from understudy.actors.kernel.errors import ActorDeadError, DeadlineExceededError
+from understudy.actors.kernel.parking import park, waits
 from understudy.actors.kernel.waits import asks
 from understudy.messages.control import Outcome
 from understudy.messages.errors import RunCancelledError, WouldDeadlockError
@@ -38,23 +38,9 @@ PENDING, DONE, FAILED, CANCELLED, EXPIRED = range(5)
 UNHANDLED = -1
 QUEUED, CLAIMED, WITHDRAWN, WAITING, STASHED, UNSENT = range(6)
 
-PULSE = 0.1
-"""Seconds after which a main thread that waits looks for signals.
-
-CPython notes a signal and tells the main thread when it runs next; one that comes while that is on
-its way to sleep wakes nobody, and a Ctrl-C would be lost.
-"""
-
+CALLBACK = -1
+"""In place of the thread of a waiter: it is to be called."""
 _detached = allocate_lock()
-
-
-class Waits(local):
-    """What the threads wait with: a plain lock each, until whoever runs a thread says otherwise."""
-
-    lock: Callable[[], Any] = staticmethod(allocate_lock)  # Any: has acquire and release
-
-
-waits = Waits()
 
 
 class Reply(pykka.Future[T]):
@@ -64,6 +50,7 @@ class Reply(pykka.Future[T]):
         "_bucket",
         "_cell",
         "_children",
+        "_deadline",
         "_parent",
         "_state",
         "_thread",
@@ -80,11 +67,14 @@ class Reply(pykka.Future[T]):
         self.work = UNSENT  # what expires before it was sent was never in a mailbox
         self.debt = 0  # the key of its envelope in `deferred` of those who owe the answer
         self._value: Any = None  # Any: the answer, or the error
-        self._waiter: Any = None  # Any: asyncio future, thread lock, or list of callbacks
-        self._thread = 0
+        # Any: asyncio future, thread lock or callback; a list of several, each before its thread
+        self._waiter: Any = None
+        self._thread = 0  # whose loop the future is of; CALLBACK: it is none
         self._parent: Reply[Any] | None = None
-        self._children: dict[int, Any] | None = None  # Any: whatever has cancel(expired=)
-        self._bucket: dict[int, Any] | None = None  # Any: see DeadlineWheel
+        # Any: what has cancel(expired=); a dict of several, by id. Most have one, or none.
+        self._children: Any = None
+        self._bucket: dict[int, Reply[Any]] | None = None  # this one and `_deadline`: DeadlineWheel
+        self._deadline = 0.0
 
     # -- the one who answers -------------------------------------------------------------------
 
@@ -130,49 +120,36 @@ class Reply(pykka.Future[T]):
         parent = self._parent
         if parent is not None:
             self._parent = None
-            if parent._children is not None:
-                parent._children.pop(id(self), None)
+            parent.disown(self)
         waiter = self._waiter
         if waiter is None:
             return
         self._waiter = None
-        if type(waiter) is list:
-            for callback in waiter:
-                callback(self)
-        else:
-            _notify(waiter, self._thread)
+        if type(waiter) is not list:
+            self._notify(waiter, self._thread)
+            return
+        for index in range(0, len(waiter), 2):
+            self._notify(waiter[index], waiter[index + 1])
 
     # -- the one who waits ---------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, T]:  # Any: asyncio's protocol
-        if not self._state:
-            yield from self._suspend()
+        if not self._state and (waiter := self._wait_here()) is not None:
+            cell = self._cell
+            asker = None if cell is None or self.work == UNSENT else asks(self, cell)
+            waiter._asyncio_future_blocking = True  # as its own iterator does, which costs more
+            try:
+                yield waiter
+                waiter.result()
+            except BaseException:
+                self.cancel()
+                raise
+            finally:
+                if asker is not None and asker.waits_for:
+                    asker.waits_for.remove(self)
         if self._state == DONE:
             return self._value  # type: ignore[no-any-return]
         raise self._error()
-
-    def _suspend(self) -> Generator[Any, None, None]:  # Any: asyncio's protocol
-        """Wait on whichever loop runs here; on our own, first handle what is ready and quick."""
-        cell = self._cell
-        thread = get_ident()
-        if cell is not None and thread == cell.system.loop_thread:
-            cell.system.hasten(self)
-            if self._state:
-                return
-            waiter: asyncio.Future[None] = asyncio.Future(loop=cell.system.loop)
-        else:
-            waiter = asyncio.get_running_loop().create_future()
-        if not self._wait_with(waiter, thread):
-            return
-        asker = None if cell is None or self.work == UNSENT else asks(self, cell)
-        try:
-            yield from waiter
-        except BaseException:
-            self.cancel()
-            raise
-        finally:
-            if asker is not None and asker.waits_for:
-                asker.waits_for.remove(self)
 
     __iter__ = __await__
 
@@ -219,14 +196,39 @@ class Reply(pykka.Future[T]):
 
     def adopt(self, child: Any) -> None:  # Any: a Reply, or whatever has cancel(expired=)
         """Cancel `child` too when this one is cancelled or expires."""
-        children = self._children
-        if children is None:
-            children = self._children = {}
-        children[id(child)] = child
+        # Any thread, and no lock: nothing is called between a look and what is written after it,
+        # so nobody else runs between them.
+        if self._children is None:
+            self._children = child
+        else:
+            self._adopt_another(child)
         if type(child) is Reply:
             child._parent = self
         if self._state >= CANCELLED:
             child.cancel(expired=self._state == EXPIRED)
+
+    def _adopt_another(self, child: Any) -> None:  # Any: as above
+        while type(before := self._children) is not dict:
+            both = {id(child): child} if before is None else {id(before): before, id(child): child}
+            if self._children is before:
+                self._children = both
+                return
+        before[id(child)] = child
+
+    def disown(self, child: Any) -> None:  # Any: as above
+        """`child` has ended."""
+        children = self._children
+        if type(children) is dict:
+            children.pop(id(child), None)
+        elif self._children is child:
+            self._children = None
+
+    def children(self) -> list[Any]:  # Any: as above
+        """What ends with this one, so far."""
+        children = self._children
+        if type(children) is dict:
+            return list(children.values())
+        return [] if children is None else [children]
 
     @property
     def cell(self) -> Cell | None:
@@ -251,7 +253,7 @@ class Reply(pykka.Future[T]):
 
     def add_done_callback(self, callback: Callable[[Reply[T]], None]) -> None:
         """Call `callback(reply)` once it is answered, on the thread that answers, or now."""
-        if not self._wait_with(callback, -1):
+        if not self._wait_with(callback, CALLBACK):
             callback(self)
 
     # -- pykka's combinators, without get-hooks --------------------------------------------------
@@ -307,41 +309,59 @@ class Reply(pykka.Future[T]):
 
     # -- private ---------------------------------------------------------------------------------
 
+    def _wait_here(self) -> asyncio.Future[None] | None:
+        """What to wait for on whichever loop runs here; None when the answer is there already.
+
+        On our own loop, what is ready and quick is handled first.
+        """
+        cell = self._cell
+        thread = get_ident()
+        if cell is not None and thread == cell.system.loop_thread:
+            cell.system.hasten(self)
+            if self._state:
+                return None
+            waiter: asyncio.Future[None] = asyncio.Future(loop=cell.system.loop)
+        else:
+            waiter = asyncio.get_running_loop().create_future()
+        return waiter if self._wait_with(waiter, thread) else None
+
     def _wait_with(self, waiter: Any, thread: int) -> bool:  # Any: see _waiter
         """Register a waiter; False when the answer is already there."""
         cell = self._cell
         with cell.lock if cell is not None else _detached:
             if self._state:
                 return False
-            if self._waiter is None and thread >= 0:
+            first = self._waiter
+            if first is None:
                 self._waiter = waiter
                 self._thread = thread
-                return True
-            if type(self._waiter) is not list:
-                first, ident = self._waiter, self._thread
-                self._waiter = [] if first is None else [lambda _: _notify(first, ident)]
-            self._waiter.append(waiter if thread < 0 else lambda _: _notify(waiter, thread))
+            elif type(first) is list:
+                first.append(waiter)
+                first.append(thread)
+            else:
+                self._waiter = [first, self._thread, waiter, thread]
             return True
+
+    def _notify(self, waiter: Any, thread: int) -> None:  # Any: see _waiter
+        """Tell one of those who wait."""
+        if thread == CALLBACK:
+            waiter(self)
+        elif not isinstance(waiter, asyncio.Future):
+            waiter.release()
+        elif get_ident() != thread:
+            try:
+                waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
+            except RuntimeError:
+                return  # its loop is closed: nobody waits there any more
+        elif not waiter.done():
+            waiter.set_result(None)
 
     def _block(self, timeout: float | None) -> None:
         waiter = waits.lock()
         waiter.acquire()
-        if not self._wait_with(waiter, 0):
-            return
-        if timeout is None:
-            if current_thread() is main_thread():
-                while not waiter.acquire(timeout=PULSE):
-                    pass
-            else:
-                waiter.acquire()
-            return
-        left = max(0.0, timeout)
-        pulse = PULSE if current_thread() is main_thread() else left
-        while not waiter.acquire(timeout=min(pulse, left, TIMEOUT_MAX)):
-            left -= pulse
-            if left <= 0.0:
-                msg = f"no answer within {timeout} seconds"
-                raise DeadlineExceededError(msg)
+        if self._wait_with(waiter, 0) and not park(waiter, timeout):
+            msg = f"no answer within {timeout} seconds"
+            raise DeadlineExceededError(msg)
 
     def _error(self) -> BaseException:
         error = self._value
@@ -349,27 +369,12 @@ class Reply(pykka.Future[T]):
         return error.with_traceback(None) if isinstance(error, BaseException) else ActorDeadError()
 
     def _cancel_work(self) -> None:
-        children = self._children
-        if children is not None:
-            self._children = None
-            for child in list(children.values()):
-                child.cancel(expired=self._state == EXPIRED)
+        children = self.children()
+        self._children = None
+        for child in children:
+            child.cancel(expired=self._state == EXPIRED)
         if self._cell is not None and self.work == CLAIMED:
             self._cell.cancel_running(self)
-
-
-def _notify(waiter: Any, thread: int) -> None:  # Any: an asyncio future or a thread lock
-    if isinstance(waiter, asyncio.Future):
-        if get_ident() == thread:
-            if not waiter.done():
-                waiter.set_result(None)
-            return
-        try:
-            waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
-        except RuntimeError:
-            return  # its loop is closed: nobody waits there any more
-    else:
-        waiter.release()
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

@@ -59,7 +59,7 @@ class DeadlineWheel:
         self._loop = loop
         self._arm = arm
         self._buckets: dict[int, dict[int, Reply[Any]]] = {}
-        self._far: dict[int, dict[int, tuple[Reply[Any], float]]] = {}
+        self._far: dict[int, dict[int, Reply[Any]]] = {}
         self._due: list[int] = []
         self._horizon: int | None = None
         self._passed = int(clock.now() * 100)
@@ -88,8 +88,8 @@ class DeadlineWheel:
             with self._lock:
                 bucket = self._far.setdefault(second, {})
             self._expect(second * 100)
-        reply._bucket = bucket
-        bucket[id(reply)] = (reply, deadline)
+        reply._bucket, reply._deadline = bucket, deadline
+        bucket[id(reply)] = reply
         if second * 100 <= self._passed:
             bucket.pop(id(reply), None)
             return False
@@ -126,7 +126,7 @@ class DeadlineWheel:
         """Expire everything whose time has come, then set the bell again."""
         now = self._clock.now()
         due: list[dict[int, Reply[Any]]] = []
-        near: list[dict[int, tuple[Reply[Any], float]]] = []
+        near: list[dict[int, Reply[Any]]] = []
         with self._lock:
             self._passed = max(self._passed, int(now * 100))
             # As the bell is set: the product may be a hair less than the slot that has rung.
@@ -144,9 +144,9 @@ class DeadlineWheel:
             for reply in list(bucket.values()):
                 reply.cancel(expired=True)
         for far in near:
-            for reply, deadline in list(far.values()):
+            for reply in list(far.values()):
                 if not reply.done:
-                    self.add(reply, deadline)
+                    self.add(reply, reply._deadline)
         self._wind()
 
     def close(self) -> None:

@@ -245,7 +245,7 @@ class LoopDispatcher:
         """Take a parked runner, past those that somebody has cancelled in this very turn."""
         while self.idle:
             runner = self.idle.pop()
-            if not runner.parked.done():
+            if runner.parked is not None and not runner.parked.done():
                 return runner
             self.awake += 1  # until it ends, in the next turn
         return None
@@ -275,12 +275,7 @@ class LoopDispatcher:
         runner = Runner(self)
         self.runners.add(runner)
         runner.task = self.loop.create_task(runner.main(), context=runner.context)
-        runner.task.add_done_callback(lambda _: self._never_begun(runner))
-
-    def _never_begun(self, runner: Runner) -> None:
-        """A task that is cancelled before its first step never gets to say that it ends."""
-        if runner in self.runners:
-            self.retire(runner)
+        runner.task.add_done_callback(runner, context=self._signal_context)
 
     def retire(self, runner: Runner) -> None:
         """`runner` has ended; let another go on with what is ready."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.dispatchers.base import MESSAGES, SECONDS
-from understudy.actors.kernel.dispatchers.steps import Held, resume, turn
+from understudy.actors.kernel.dispatchers.steps import resume, turn
 from understudy.actors.kernel.reply import CANCELLED, DONE
 from understudy.messages.envelope import Envelope
 from understudy.messages.errors import RunCancelledError
@@ -32,18 +32,39 @@ if TYPE_CHECKING:
 class Runner:
     """One reused task. See the module's docstring."""
 
-    __slots__ = ("cancelling", "closing", "context", "dispatcher", "held", "parked", "task")
+    __slots__ = (
+        "cancelling",
+        "closing",
+        "context",
+        "coroutine",
+        "dispatcher",
+        "held",
+        "parked",
+        "suspended",
+        "task",
+        "waits_on",
+    )
 
     def __init__(self, dispatcher: LoopDispatcher) -> None:
         self.dispatcher = dispatcher
         self.context = Context()
         self.task: asyncio.Task[None] | None = None
-        self.parked: Future[None] = Future(loop=dispatcher.loop)
-        self.held: Held | None = None
+        self.parked: Future[None] | None = None
+        self.held: Envelope | None = None
+        """The message whose handler has suspended; what follows is about that."""
+        self.suspended: Any = None  # Any: a Cell, or an Errand: whose handler it is
+        self.coroutine: Any = None  # Any: what handlers yield and return
+        self.waits_on: Any = None  # Any: the future that it waits for, until that is waited for
         self.cancelling: Envelope | None = None
         self.closing = False
 
-    async def main(self) -> None:
+    def __call__(self, task: asyncio.Task[None]) -> None:
+        """Its task is done; one that was cancelled before its first step never got to say so."""
+        del task
+        if self in self.dispatcher.runners:
+            self.dispatcher.retire(self)
+
+    async def main(self) -> None:  # noqa: C901 - a level less to wait through
         """Work while there is work, park, and so on."""
         dispatcher = self.dispatcher
         ready, now = dispatcher.ready, dispatcher.now
@@ -51,24 +72,33 @@ class Runner:
         try:
             while not self.closing:
                 until = now() + SECONDS
-                while self.held is not None:
-                    await self._see_through(until, thrown)
-                    thrown = None
-                while ready and not self.closing:
-                    cell = ready.popleft()
-                    if not (cell.is_async or cell.system_lane):
-                        if dispatcher.serve(cell):
+                lent = self.held is not None  # what it was lent to is no part of a slice
+                while self.held is not None or (ready and not self.closing):
+                    if self.held is None:
+                        cell = ready.popleft()
+                        if cell.is_async or cell.system_lane:
+                            self.run(cell, cell.claim(), until)
+                        elif dispatcher.serve(cell):
                             ready.append(cell)
-                        if ready and now() >= until:
-                            await turn()
-                            until = now() + SECONDS
-                        continue
-                    suspended = self.run(cell, cell.claim(), until)
-                    while suspended:
-                        suspended = await self._see_through(until, None)
-                    if ready and now() >= until:
+                    while (env := self.held) is not None:
+                        cell, state = self.suspended, DONE
+                        try:
+                            value = await resume(self.coroutine, self._step_aside(), thrown)
+                        except BaseException as error:
+                            self._let_go(cell)
+                            if self._is_foreign(error):
+                                self._abort(cell, env)
+                                raise
+                            state, value = cell.failed_with(env, error)
+                        else:
+                            self._let_go(cell)
+                        thrown = None
+                        self._go_on(cell, env, state, value, until)
+                        del value
+                    if ready and not lent and now() >= until:
                         await turn()
                         until = now() + SECONDS
+                    lent = False
                 # A handler may have closed it meanwhile, which mypy cannot see.
                 if self.closing or len(dispatcher.idle) >= dispatcher.kept:  # type: ignore[redundant-expr]
                     return
@@ -93,7 +123,8 @@ class Runner:
                     except StopIteration as stop:
                         value = stop.value
                     else:
-                        self.held = Held(cell, env, value, waits_on)
+                        self.held, self.suspended = env, cell
+                        self.coroutine, self.waits_on = value, waits_on
                         cell.runner = self
                         self.dispatcher.cell = None
                         if cell._was_cancelled(env):  # in its first step, in nobody's hand
@@ -113,24 +144,24 @@ class Runner:
         self.dispatcher.cell = None
         return False
 
-    async def _see_through(self, until: float, thrown: BaseException | None) -> bool:
-        """Await the handler that has suspended, then go on with its actor; True as in `run`."""
-        cell, env, coroutine, waits_on = self.held  # type: ignore[misc]
+    def _step_aside(self) -> Any:  # Any: see `waits_on`
+        """Let another runner go on with what is ready; gives what the handler waits for."""
         dispatcher = self.dispatcher
         dispatcher.awake -= 1
         if dispatcher.ready and not dispatcher.awake:
             dispatcher.rouse()
-        state = DONE
-        try:
-            value = await resume(coroutine, waits_on, thrown)
-        except BaseException as error:
-            self._let_go(cell)
-            if self._is_foreign(error):
-                self._abort(cell, env)
-                raise
-            state, value = cell.failed_with(env, error)
-        else:
-            self._let_go(cell)
+        waits_on, self.waits_on = self.waits_on, None
+        return waits_on
+
+    def _go_on(
+        self,
+        cell: Cell,
+        env: Envelope,
+        state: int,
+        value: Any,  # Any: the answer, or the error
+        until: float,
+    ) -> None:
+        """A handler that had suspended has ended: finish its message, go on with its actor."""
         if self.cancelling is not None:
             self.cancelling = None
             self.task.uncancel()  # type: ignore[union-attr]
@@ -138,8 +169,8 @@ class Runner:
             self.closing = True  # somebody wants this task to end, and a handler has kept it quiet
         if len(self.context) != 1 or self.closing:
             self._hand_over(cell, env, state, value)
-            return False
-        return self.run(cell, cell.finish(env, state, value), until)
+        else:
+            self.run(cell, cell.finish(env, state, value), until)
 
     async def _park(self) -> BaseException | None:
         """Wait for work; what was thrown at a handler that this runner was lent to meanwhile."""
@@ -157,17 +188,19 @@ class Runner:
                 dispatcher.awake += 1
             if not self.closing:
                 raise
+        finally:
+            self.parked = None
         return None
 
     def _let_go(self, cell: Cell) -> None:
         self.dispatcher.awake += 1
-        self.held = None
+        self.held = self.suspended = self.coroutine = None
         if cell.runner is self:
             cell.runner = None
 
     def rouse(self) -> None:
         """Go on, unless a handler that it was lent to has cancelled it meanwhile: then it does."""
-        if not self.parked.done():
+        if self.parked is not None and not self.parked.done():
             self.parked.set_result(None)
 
     def abandon(self) -> None:
@@ -175,8 +208,7 @@ class Runner:
 
     def cancel(self, env: Envelope) -> None:
         """Cancel the handler of `env` if it still runs (on the loop's thread)."""
-        held = self.held
-        if held is not None and held.env is env and self.cancelling is None:
+        if self.held is env and self.cancelling is None:
             self.cancelling = env
             self.task.cancel()  # type: ignore[union-attr]
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.dispatchers.sim_loop import SimLoop, SimulationError
 from understudy.actors.kernel.dispatchers.threads import ThreadsDispatcher, Worker
-from understudy.actors.kernel.reply import waits
+from understudy.actors.kernel.parking import waits
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell

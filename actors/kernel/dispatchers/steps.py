@@ -9,20 +9,7 @@ from __future__ import annotations
 import types
 from asyncio import CancelledError
 from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from understudy.actors.kernel.cell import Cell
-    from understudy.messages.envelope import Envelope
-
-
-class Held(NamedTuple):
-    """A handler that has suspended."""
-
-    cell: Cell
-    env: Envelope
-    coroutine: Coroutine[Any, Any, Any]  # Any: what handlers yield and return
-    waits_on: Any  # Any: the future it waits for
+from typing import Any
 
 
 @types.coroutine
@@ -49,6 +36,7 @@ def resume(
                 return stop.value
         else:
             break
+    waits_on = None  # it is over; this frame lasts
     return (yield from coroutine)
 
 

@@ -154,9 +154,9 @@ class ThreadsDispatcher:
         seen: list[Any] = list(self._waits.values())  # Any: whatever can be cancelled, too
         while seen:
             reply: Reply[Any] = seen.pop()
-            children = getattr(reply, "_children", None)
-            if children:
-                seen.extend(list(children.values()))
+            children = getattr(reply, "children", None)
+            if children is not None:
+                seen.extend(children())
             cell = getattr(reply, "_cell", None)
             if cell is not None and cell.dispatcher.hands is self and _waits_in_line(reply):
                 return reply
