@@ -181,7 +181,7 @@ class Agent(AgentSpec, Generic[T_co], frozen=True, kw_only=True):
         self, prompt: str = "", *, runtime: Runtime | None = None, **options: Any
     ) -> Result[Any]:  # Any: see above
         """The twin of `run`; cancelling the task that awaits it cancels the run."""
-        result: Result[Any] = await current_runtime(runtime).arun(self, prompt, **options)
+        result: Result[Any] = await current_runtime(runtime).submit(self, prompt, **options).reply
         return result
 
     @overload

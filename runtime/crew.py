@@ -198,11 +198,9 @@ class Crew:
             memory=bond,
         )
         seconds = timeout if timeout is not None else spec.timeout
-        token = in_hand.set(in_the_name_of(origin))
-        try:
-            return self.troupe.run(message, AGENT_TIMEOUT if seconds is None else seconds, session)
-        finally:
-            in_hand.reset(token)
+        if seconds is None:
+            seconds = AGENT_TIMEOUT
+        return self.troupe.run(message, seconds, origin, session)
 
     async def _forget(self, tenant: str) -> None:
         """A tenant was erased: its cached answers and results go too."""

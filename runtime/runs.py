@@ -30,7 +30,7 @@ class Run(Generic[T]):
         runtime: Runtime,
         reply: Reply[T],
         origin: Origin,
-        cancel: Callable[[], object],
+        cancel: Callable[[], object] | None = None,
         output: Any = None,  # Any: the output= of an agent
     ) -> None:
         self._runtime = runtime
@@ -71,7 +71,11 @@ class Run(Generic[T]):
 
         Nothing happens when it has ended already.
         """
-        if not self.reply.done:
+        if self.reply.done:
+            return
+        if self._cancel is None:
+            self.reply.cancel()
+        else:
             self._cancel()
 
     def events(self) -> Iterator[Event]:
@@ -91,6 +95,21 @@ class Run(Generic[T]):
                     return
         finally:
             subscription.cancel()
+
+
+class OpenRun(Run[T]):
+    """A run that a runtime counts as open; its reply calls it when it is over.
+
+    Why not a function beside it: there are many at a time, and each is an object more.
+    """
+
+    name: str
+    begin: float
+
+    def __call__(self, reply: Reply[T]) -> None:
+        """It is over: tell the runtime."""
+        del reply
+        self._runtime._ended(self)  # noqa: SLF001 - between the two
 
 
 def get_or_cancel(run: Run[T]) -> T:

@@ -32,7 +32,7 @@ from understudy.messages.streams import Retain, stream_options
 from understudy.messages.workflows import CancelRun, WorkflowResult, WorkflowSpec
 from understudy.runtime.options import account_of, check_call, is_turn, messages_of, with_changes
 from understudy.runtime.overriding import as_called
-from understudy.runtime.runs import Run, get_or_cancel
+from understudy.runtime.runs import OpenRun, Run, get_or_cancel
 from understudy.runtime.scoping import Scoping
 from understudy.runtime.serving.logs import log_run
 from understudy.runtime.serving.logs import runs as runs_logger
@@ -299,7 +299,7 @@ class Submitter(Scoping, ABC):
             raise
         if account is not None:
             self._timed(account, begin, reply)
-        run = Run(self._itself(), reply, origin, reply.cancel, output=spec.output)
+        run = OpenRun(self._itself(), reply, origin, output=spec.output)
         return self._opened(run, name, begin)
 
     def _timed(self, account: Account, begin: float, reply: Reply[Any]) -> None:
@@ -335,7 +335,7 @@ class Submitter(Scoping, ABC):
             if not ref.tell(CancelRun(why="the run was cancelled", of=reply)):
                 reply.cancel()
 
-        return self._opened(Run(self._itself(), reply, origin, cancel), spec.name, begin)
+        return self._opened(OpenRun(self._itself(), reply, origin, cancel), spec.name, begin)
 
     def _begin(self, origin: Origin, name: str) -> float:
         """Tell that a run begins, before anything of it can happen; gives the time."""
@@ -349,18 +349,19 @@ class Submitter(Scoping, ABC):
         if self.events.wants(RunFinished) or runs_logger.isEnabledFor(INFO):
             self._tell_end(origin, name, "failed", begin, Outcome(error=error))
 
-    def _opened(self, run: Run[Any], name: str, begin: float) -> Run[Any]:
+    def _opened(self, run: OpenRun[Any], name: str, begin: float) -> Run[Any]:
+        run.name, run.begin = name, begin
         self._open_runs[id(run)] = run
-
-        def closed(reply: Reply[Any]) -> None:
-            self._open_runs.pop(id(run), None)
-            if self._refusing and not self._open_runs:
-                self._ran_dry()
-            if self.events.wants(RunFinished) or runs_logger.isEnabledFor(INFO):
-                self._tell_end(run.origin, name, run.status, begin, reply.outcome())
-
-        run.reply.add_done_callback(closed)
+        run.reply.add_done_callback(run)
         return run
+
+    def _ended(self, run: OpenRun[Any]) -> None:
+        """It is over; called once, on the thread that has answered it."""
+        self._open_runs.pop(id(run), None)
+        if self._refusing and not self._open_runs:
+            self._ran_dry()
+        if self.events.wants(RunFinished) or runs_logger.isEnabledFor(INFO):
+            self._tell_end(run.origin, run.name, run.status, run.begin, run.reply.outcome())
 
     def _tell_end(
         self, origin: Origin, name: str, status: str, begin: float, outcome: Outcome

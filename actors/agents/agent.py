@@ -8,7 +8,7 @@ name, its budget, and what it still says when it fails. A run that fails is the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ class AgentActor(Actor):
     async def on_receive(self, message: RunAgent) -> Result[Any]:  # Any: the output's type
         """Run once."""
         try:
-            result = await self._run(message)
+            result = await self._begin(message)
         except UnderstudyError as error:
             if self.run is not None:
                 self.run.blame(error)
@@ -61,7 +61,12 @@ class AgentActor(Actor):
         self._release(self.ref)
         return result
 
-    async def _run(self, message: RunAgent) -> Result[Any]:  # Any: the output's type
+    def _begin(self, message: RunAgent) -> Awaitable[Result[Any]]:  # Any: the output's type
+        """The run that is to be awaited.
+
+        Raises:
+            OverloadedError: see `_around`.
+        """
         system, spec = self._cell.system, message.spec
         hand = in_hand.get()
         origin = _NOWHERE if hand is None or hand.origin is None else hand.origin
@@ -73,10 +78,10 @@ class AgentActor(Actor):
                 hand.origin = origin  # what the tools of this run begin is inside of it
         self.run = run = Progress(message, origin, system.now, self._company.price_of)
         if message.memory is not None:
-            return await self._remembering(run, bounded=bounded or spec.budget is not None)
+            return self._remembering(run, bounded=bounded or spec.budget is not None)
         if spec.budget is None and not bounded:
-            return await converse(self._company, run)
-        return await self._bounded(run)
+            return converse(self._company, run)
+        return self._bounded(run)
 
     async def _remembering(
         self, run: Progress, *, bounded: bool

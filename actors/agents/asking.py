@@ -33,6 +33,7 @@ from understudy.messages.errors import (
     DeadlineExceededError,
     UnderstudyError,
 )
+from understudy.messages.hooks import Hooks
 from understudy.messages.models import (
     Complete,
     CompleteStream,
@@ -105,7 +106,9 @@ class Asking:
             said = self._window.fit(said, self._own + len(self._run.added))
         self.request = msgspec.structs.replace(self.request, messages=said)
 
-    async def ask(self, request: Complete | None = None, *, streamed: bool = True) -> Completion:
+    def ask(
+        self, request: Complete | None = None, *, streamed: bool = True
+    ) -> Awaitable[Completion]:
         """The model's answer to what was said so far, or to another request.
 
         Args:
@@ -118,22 +121,26 @@ class Asking:
             HookError: a hook raised.
             UnderstudyError: no model could answer; the last one's error.
         """
-        run, hooks = self._run, self._run.message.spec.hooks
+        message = self._run.message
+        sink = message.sink if streamed else None
         if request is None:
             request = self.request
-        if hooks is not None:
-            instead = await hooked(hooks, "before_model", request)
-            if isinstance(instead, Completion):
-                run.last, run.cached = instead, None
-                return instead
-            request = request if instead is None else instead
-        sink = run.message.sink if streamed else None
+        if message.spec.hooks is None:
+            return self._first_that_can(request, sink)
+        return self._between(message.spec.hooks, request, sink)
+
+    async def _between(self, hooks: Hooks, request: Complete, sink: Sink | None) -> Completion:
+        """The answer, between what the user's hooks make of the question and of it."""
+        run = self._run
+        instead = await hooked(hooks, "before_model", request)
+        if isinstance(instead, Completion):
+            run.last, run.cached = instead, None
+            return instead
+        request = request if instead is None else instead
         completion = await self._first_that_can(request, sink)
-        run.last = completion
-        if hooks is not None:
-            instead = await hooked(hooks, "after_model", request, completion)
-            if instead is not None:
-                run.last = completion = instead
+        instead = await hooked(hooks, "after_model", request, completion)
+        if instead is not None:
+            run.last = completion = instead
         if completion.finish_reason == "content_filter":
             raise self._refused(completion)
         return completion
@@ -189,13 +196,16 @@ class Asking:
                 request = self._next(request)
                 continue
             run.asking = None
-            if run.cached is not None:
-                return completion
-            spent = completion.spent
-            run.waited += completion.waited
-            cost = run.count(spent, completion.attempts)
-            if run.origin.accounts:
-                charge(run, spent, cost)
+            if run.cached is None:
+                spent = completion.spent
+                run.waited += completion.waited
+                cost = run.count(spent, completion.attempts)
+                if run.origin.accounts:
+                    charge(run, spent, cost)
+            run.last = completion
+            refused = completion.finish_reason == "content_filter"
+            if refused and run.message.spec.hooks is None:
+                raise self._refused(completion)  # else the hook sees it first
             return completion
 
     def _begin(self, request: Complete) -> float | None:

@@ -12,6 +12,7 @@ request and its answer.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.agents.asking import Asking
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from understudy.actors.agents.output import OutputPlan
 
 
-async def converse(company: Company, run: Progress) -> Result[Any]:  # Any: the output's type
-    """Run the agent to its end.
+def converse(company: Company, run: Progress) -> Awaitable[Result[Any]]:  # Any: the output's type
+    """The conversation of a run, to be awaited to its end.
+
+    Each coroutine that only awaits another one is one more for every run that waits, so this one
+    and `Asking.ask` only choose.
 
     Raises:
         UnderstudyError: what went wrong; see `Progress.blame` for what it says about the run.
@@ -43,9 +47,20 @@ async def converse(company: Company, run: Progress) -> Result[Any]:  # Any: the 
     else:
         run.turns = message.resume.pending.turns
     plan = _plan(run)
-    messages = (*run.before, *run.added)
+    before = run.before
+    messages = (*before, *run.added) if before else run.added
     answers = company.answers_of(message.spec)
     asking = Asking(company, run, messages, declared, plan, answers=answers)
+    if message.sink is None and message.resume is None:
+        return _turns(asking, calling, run, plan)
+    return _told(asking, calling, run, plan)
+
+
+async def _told(
+    asking: Asking, calling: Calling | None, run: Progress, plan: OutputPlan | None
+) -> Result[Any]:  # Any: the output's type
+    """The turns of a run that is streamed, or that goes on with one which waited."""
+    message = run.message
     if message.sink is not None:
         await _started(run)
     if message.resume is not None:

@@ -12,15 +12,15 @@ from typing import Any
 
 from understudy.actors.agents.agent import AgentActor
 from understudy.actors.agents.ports import Company
-from understudy.actors.agents.sessions import Key, Sessions
+from understudy.actors.agents.sessions import Key, Seat, Sessions
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.options import ChildSpec, MailboxOptions
-from understudy.actors.kernel.origins import origin_in_hand
 from understudy.actors.kernel.ref import Ref
 from understudy.actors.kernel.reply import WITHDRAWN, Reply
 from understudy.actors.kernel.system import ActorSystem, Guardian
 from understudy.messages.agents import RunAgent
 from understudy.messages.control import ActorState
+from understudy.messages.envelope import Origin
 from understudy.messages.errors import DeadlineExceededError, OverloadedError
 
 
@@ -54,15 +54,15 @@ class Troupe:
         self,
         message: RunAgent,
         timeout: float,
+        origin: Origin,
         session: Key | None = None,
     ) -> Reply[Any]:  # Any: a Result
-        """Start a run; one of a session waits for those before it.
+        """Start the run that `origin` names; one of a session waits for those before it.
 
         Raises:
             OverloadedError: `max_runs` runs are under way.
         """
-        around = origin_in_hand()
-        counted = 0 if around is not None and around.agents else 1
+        counted = 0 if origin.agents else 1
         with self._lock:
             if counted and self._running >= self._max_runs:
                 raise OverloadedError(
@@ -74,17 +74,15 @@ class Troupe:
         try:
             seat = None if session is None else self._sessions.take(session)
             ref = self._take() if seat is None else seat.ref
-            reply = ref.request(message, timeout=timeout)
+            reply = ref.request(message, timeout=timeout, origin=origin)
         except BaseException:
             with self._lock:
                 self._running -= counted
             if seat is not None:
                 self._sessions.leave(seat)
             raise
-        if seat is not None:
-            reply.add_done_callback(lambda _: self._sessions.leave(seat))
-        own, pooled = self._own(timeout), seat is None
-        reply.add_done_callback(lambda done: self._ended(ref, message, counted, done, own, pooled))
+        own = self._own(timeout)
+        reply.add_done_callback(_Place(self, ref, message, counted=counted, own=own, seat=seat))
         return reply
 
     def _own(self, timeout: float) -> float | None:
@@ -103,34 +101,65 @@ class Troupe:
             if ref.state == ActorState.RUNNING:
                 return ref
 
-    def _ended(  # noqa: PLR0917 - all that one callback knows
-        self,
-        ref: Ref[AgentActor],
-        message: RunAgent,
-        counted: int,
-        reply: Reply[Any],  # Any: a Result
-        timeout: float | None,
-        pooled: bool,  # noqa: FBT001 - what it is stands beside the call
-    ) -> None:
+    def ended(self, place: _Place, reply: Reply[Any]) -> None:  # Any: a Result
+        """A run is over; called once, on the thread that has answered it."""
+        seat = place.seat
+        if seat is not None:
+            self._sessions.leave(seat)
         with self._lock:
-            self._running -= counted
-        error = reply.outcome().error
-        if reply.cancelled and isinstance(error, DeadlineExceededError):
-            error.args = (_too_long(message.spec.name or "agent", timeout),)
+            self._running -= place.counted
         if reply.cancelled:
-            # Ended from outside: say what there was, before whoever waits looks at the error.
-            actor: AgentActor | None = ref.cell.actor
-            run = None if actor is None else actor.run
-            if run is not None and run.message is message:
-                run.blame(error)
-                if message.outer is not None:
-                    message.outer.add_late(run.usage, run.cost, run.attempts)
-        if pooled and reply.work == WITHDRAWN:  # cancelled before it began: the actor never saw it
-            self._release(ref)
+            self._cut_off(place, reply.outcome().error)
+        if seat is None and reply.work == WITHDRAWN:  # cancelled before it began
+            self._release(place.ref)  # the actor never saw it
+
+    def _cut_off(self, place: _Place, error: BaseException | None) -> None:
+        """Ended from outside: say what there was, before whoever waits looks at the error."""
+        message = place.message
+        if isinstance(error, DeadlineExceededError):
+            error.args = (_too_long(message.spec.name or "agent", place.own),)
+        actor: AgentActor | None = place.ref.cell.actor
+        run = None if actor is None else actor.run
+        if run is not None and run.message is message:
+            run.blame(error)
+            if message.outer is not None:
+                message.outer.add_late(run.usage, run.cost, run.attempts)
 
     def _release(self, ref: Ref[AgentActor]) -> None:
         """The actor is free again; it says so itself, as soon as its handler is through."""
         self._free.append(ref)
+
+
+class _Place:
+    """What the troupe keeps of a run; called when it is over. One object: there are many at a time.
+
+    Args:
+        counted: 1, or 0 for a run inside of another one.
+        own: see `Troupe._own`.
+        seat: of its session; None: its actor is one of those that any run may take.
+    """
+
+    __slots__ = ("counted", "message", "own", "ref", "seat", "troupe")
+
+    def __init__(
+        self,
+        troupe: Troupe,
+        ref: Ref[AgentActor],
+        message: RunAgent,
+        *,
+        counted: int,
+        own: float | None,
+        seat: Seat | None,
+    ) -> None:
+        self.troupe = troupe
+        self.ref = ref
+        self.message = message
+        self.counted = counted
+        self.own = own
+        self.seat = seat
+
+    def __call__(self, reply: Reply[Any]) -> None:  # Any: a Result
+        self.troupe.ended(self, reply)
 
 
 def _too_long(agent: str, timeout: float | None) -> str:

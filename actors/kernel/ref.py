@@ -17,7 +17,7 @@ from understudy.actors.kernel.body import DRAIN, KILL, NOW
 from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.reply import Reply
 from understudy.messages.control import ActorState, Ledger, MailboxStats
-from understudy.messages.envelope import Envelope
+from understudy.messages.envelope import Envelope, Origin
 from understudy.messages.errors import WouldDeadlockError
 
 if TYPE_CHECKING:
@@ -52,13 +52,16 @@ class Ref(pykka.ActorRef[A]):  # type: ignore[type-var]  # see PykkaActor
             return cell.post(Envelope(message, None, None, None, None, cell))
         return cell.post(Envelope(message, hand.deadline, hand.origin, hand.scope, None, cell))
 
-    def request(self, message: Any, *, timeout: float | None = None) -> Reply[Any]:
+    def request(
+        self, message: Any, *, timeout: float | None = None, origin: Origin | None = None
+    ) -> Reply[Any]:
         """Send and get a Reply: `await` it on any loop, or `.get(timeout=)` on any thread.
 
         Args:
             message: what to ask.
             timeout: seconds until the work expires; None is the deadline of the message in hand, or
                 30 s outside of handlers. A longer one than the inherited deadline is cut to it.
+            origin: the run that it is sent for, where that is not the one of the message in hand.
         """
         cell = self._cell
         if cell.accepts is not None and not isinstance(message, cell.accepts):
@@ -68,7 +71,7 @@ class Ref(pykka.ActorRef[A]):  # type: ignore[type-var]  # see PykkaActor
         reply: Reply[Any] = Reply(cell)
         if hand is None:
             deadline = system.now() + (DEFAULT_TIMEOUT if timeout is None else timeout)
-            env = Envelope(message, deadline, None, reply, reply, cell)
+            env = Envelope(message, deadline, origin, reply, reply, cell)
         else:
             inherited = hand.deadline
             if timeout is not None:
@@ -80,7 +83,7 @@ class Ref(pykka.ActorRef[A]):  # type: ignore[type-var]  # see PykkaActor
             parent = hand.scope
             if parent is not None:
                 parent.adopt(reply)
-            env = Envelope(message, deadline, hand.origin, reply, reply, cell)
+            env = Envelope(message, deadline, origin or hand.origin, reply, reply, cell)
         if deadline == INFINITE:
             env.deadline = None
         else:
