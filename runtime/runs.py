@@ -38,7 +38,7 @@ class Run(Generic[T]):
         self.origin = origin
         self.run_id = origin.run_id or ""
         self.trace_id = origin.trace_id or ""
-        self._cancel = cancel
+        self._end = cancel
         self.output = output
 
     @property
@@ -71,12 +71,14 @@ class Run(Generic[T]):
 
         Nothing happens when it has ended already.
         """
-        if self.reply.done:
-            return
-        if self._cancel is None:
+        if not self.reply.done:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._end is None:
             self.reply.cancel()
         else:
-            self._cancel()
+            self._end()
 
     def events(self) -> Iterator[Event]:
         """The events of this run from now on, until it has finished; blocks between them."""
