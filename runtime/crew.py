@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from understudy.runtime.executor import RunActor
 
 AGENT_TIMEOUT = 600.0
-_NOWHERE = Origin()
 
 
 class Crew:
@@ -140,7 +139,11 @@ class Crew:
         """
         number = next(self._ids)
         run_id = f"{self._prefix}-{number:x}"
-        around = origin_in_hand() or _NOWHERE
+        around = origin_in_hand()
+        if around is None:
+            trace_id = f"{self._traces}{number:016x}"
+            accounts = () if account is None else (account,)
+            return Origin(run_id=run_id, trace_id=trace_id, accounts=accounts)
         accounts = around.accounts
         if account is not None and account not in accounts:
             # Once, however often the same budget is handed on.

@@ -52,7 +52,9 @@ def check_call(
     prompt: str, timeout: float | None, resume: Resume | None, history: tuple[Message, ...]
 ) -> None:
     """Raise ConfigError for a call of an agent that cannot be."""
-    check(prompt, str, f"an agent takes a text, not a {type(prompt).__name__}")
+    given: object = prompt
+    if not isinstance(given, str):
+        raise ConfigError(f"an agent takes a text, not a {type(given).__name__}")
     if resume is not None:
         check_resume(resume, prompt, history)
     if timeout is not None and not SECONDS.fits(timeout):

@@ -43,5 +43,7 @@ def changes_for(spec: Any) -> dict[str, Any]:  # Any: as above
 
 def as_called(spec: Any, options: dict[str, Any]) -> Any:  # Any: as above
     """`spec` with the fields of one call; those of a block around it win."""
-    changes = changes_for(spec)
-    return with_changes(spec, {**options, **changes} if changes else options)
+    origin = origin_in_hand()
+    if origin is not None and origin.overrides:
+        options = {**options, **changes_for(spec)}
+    return with_changes(spec, options) if options else spec

@@ -339,7 +339,7 @@ class Submitter(Scoping, ABC):
 
     def _begin(self, origin: Origin, name: str) -> float:
         """Tell that a run begins, before anything of it can happen; gives the time."""
-        system, events = self.system, self.events
+        system, events = self.stage, self.events  # that it is open is known: it has a crew
         if events.wants(RunStarted):
             at, run_id, trace_id = system.clock.wall(), origin.run_id or "", origin.trace_id or ""
             events.publish(RunStarted(at=at, run_id=run_id, trace_id=trace_id, name=name))

@@ -51,14 +51,14 @@ class AgentActor(Actor):
             if self.run is not None:
                 self.run.blame(error)
             self.run = None
-            self._release(self.ref)
+            self._release(self._cell.ref)
             raise
         except asyncio.CancelledError:
             self.run = None
-            self._release(self.ref)
+            self._release(self._cell.ref)
             raise
         self.run = None
-        self._release(self.ref)
+        self._release(self._cell.ref)
         return result
 
     def _begin(self, message: RunAgent) -> Awaitable[Result[Any]]:  # Any: the output's type

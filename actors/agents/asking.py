@@ -81,7 +81,8 @@ class Asking:
         if run.origin.accounts:
             check_priced(run, served)
         defaults = models.defaults
-        messages = _with_system(spec, messages)
+        if spec.instructions is not None:
+            messages = _with_system(spec.instructions, messages)
         self._window: Window | None = None
         if run.recollection is not None or (
             spec.history_limit is not None or spec.context_window is not None
@@ -292,10 +293,11 @@ class Asking:
         )
 
 
-def _with_system(spec: AgentSpec, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    if spec.instructions is None or any(isinstance(each, SystemMessage) for each in messages):
-        return messages
-    return (SystemMessage(content=spec.instructions), *messages)
+def _with_system(instructions: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    for each in messages:
+        if isinstance(each, SystemMessage):
+            return messages
+    return (SystemMessage(content=instructions), *messages)
 
 
 def spec_for(spec: AgentSpec, model: Any, before: ServedModel | None) -> AgentSpec:

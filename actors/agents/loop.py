@@ -20,7 +20,7 @@ from understudy.actors.agents.calling import Calling
 from understudy.actors.agents.ports import Company
 from understudy.actors.agents.progress import Progress
 from understudy.actors.agents.spending import check_spent
-from understudy.messages.agents import Pending, Result
+from understudy.messages.agents import AgentSpec, Pending, Result
 from understudy.messages.chat import AssistantMessage, Message, UserMessage
 from understudy.messages.chunks import AgentFinished, AgentStarted
 from understudy.messages.errors import ConfigError, ResponseError, TurnsExceededError
@@ -40,16 +40,17 @@ def converse(company: Company, run: Progress) -> Awaitable[Result[Any]]:  # Any:
         UnderstudyError: what went wrong; see `Progress.blame` for what it says about the run.
     """
     message = run.message
-    calling = Calling(company, run) if message.spec.tools else None
+    spec = message.spec
+    calling = Calling(company, run) if spec.tools else None
     declared = () if calling is None else calling.declarations
     if message.resume is None:
         run.added = (UserMessage(content=message.prompt),)
     else:
         run.turns = message.resume.pending.turns
-    plan = _plan(run)
+    plan = None if spec.output is None or spec.output is str else _plan(spec)
     before = run.before
     messages = (*before, *run.added) if before else run.added
-    answers = company.answers_of(message.spec)
+    answers = company.answers_of(spec)
     asking = Asking(company, run, messages, declared, plan, answers=answers)
     if message.sink is None and message.resume is None:
         return _turns(asking, calling, run, plan)
@@ -165,10 +166,7 @@ def _uncalled(run: Progress, completion: Completion) -> ResponseError:
     )
 
 
-def _plan(run: Progress) -> OutputPlan | None:
-    spec = run.message.spec
-    if spec.output is None or spec.output is str:
-        return None
+def _plan(spec: AgentSpec) -> OutputPlan:
     from understudy.actors.agents.output import output_plan
 
     return output_plan(spec.output, spec.name)

@@ -69,8 +69,16 @@ class DeadlineWheel:
     def add(self, reply: Reply[Any], deadline: float) -> None:
         """Expire `reply` at `deadline` unless it is answered before."""
         slot = int(deadline * 100) + 1
-        if slot - self._passed > NEAR and self._put_far(reply, deadline):
-            return
+        if slot - self._passed > NEAR:
+            second = int(deadline)
+            far = self._far.get(second)
+            if far is None:
+                far = self._open_far(second)
+            reply._bucket, reply._deadline = far, deadline
+            far[id(reply)] = reply
+            if second * 100 > self._passed:
+                return
+            far.pop(id(reply), None)  # that second has begun meanwhile
         bucket = self._buckets.get(slot)
         if bucket is None:
             bucket = self._open(slot)
@@ -80,20 +88,11 @@ class DeadlineWheel:
             bucket.pop(id(reply), None)
             reply.cancel(expired=True)
 
-    def _put_far(self, reply: Reply[Any], deadline: float) -> bool:
-        """Keep `reply` by its second for now; False when that second has begun meanwhile."""
-        second = int(deadline)
-        bucket = self._far.get(second)
-        if bucket is None:
-            with self._lock:
-                bucket = self._far.setdefault(second, {})
-            self._expect(second * 100)
-        reply._bucket, reply._deadline = bucket, deadline
-        bucket[id(reply)] = reply
-        if second * 100 <= self._passed:
-            bucket.pop(id(reply), None)
-            return False
-        return True
+    def _open_far(self, second: int) -> dict[int, Reply[Any]]:
+        with self._lock:
+            bucket = self._far.setdefault(second, {})
+        self._expect(second * 100)
+        return bucket
 
     def _expect(self, slot: int) -> None:
         """Turn at `slot`, too."""
