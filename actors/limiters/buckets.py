@@ -60,6 +60,11 @@ class Buckets:
         for model in self._learnt:
             self._combine(model)
 
+    @property
+    def empty(self) -> bool:
+        """Nothing is limited, for no model."""
+        return not (self._given or self._all)
+
     def wait(self, now: float, ask: Acquire) -> float:
         """Seconds until a call may be made."""
         longest = 0.0

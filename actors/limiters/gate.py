@@ -38,6 +38,10 @@ class Gate:
             return float("inf")
         return 0.0
 
+    def wide(self, now: float) -> bool:
+        """Whether any number of calls may pass."""
+        return self._window is None and self.closed_until <= now
+
     def enter(self) -> int:
         """A call passes; gives what `leave` and `close` take."""
         self._out += 1

@@ -115,6 +115,10 @@ class LimiterActor(Actor):
         self._granted = self._refused = self._limited = 0
         self._pump: Timer | None = None
         self._pump_at = 0.0
+        self.free = False
+        """Whether nothing at all holds calls back: who asks would get a permit at once. Only to be
+        looked at, on the loop, and only while the mailbox is empty (see `permits.told`)."""
+        self._look(self._now())
 
     @property
     def breaker_state(self) -> str:
@@ -143,7 +147,16 @@ class LimiterActor(Actor):
             self._pump = None
         if self._waiting:
             self._let_go(now)
+        self._look(now)
         return None
+
+    def _look(self, now: float) -> None:
+        self.free = (  # then nobody waits either
+            self._slots == INFINITE
+            and self._buckets.empty
+            and not self._breaker.tripped
+            and self._gate.wide(now)
+        )
 
     def _adjust(self, limit: Limit) -> None:
         """Other bounds from now on; permits that are out stay out, and what is owed stays owed."""

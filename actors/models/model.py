@@ -22,7 +22,7 @@ import msgspec
 from understudy.actors.kernel.actor import Actor
 from understudy.actors.kernel.deferred import Deferred
 from understudy.actors.kernel.ref import Ref
-from understudy.actors.models.permits import Permits, failed, gave_up, settle, succeeded
+from understudy.actors.models.permits import Permits, failed, gave_up, settle, succeeded, told
 from understudy.actors.models.provider import Embedder, Provider
 from understudy.actors.models.spending import NOTHING, spent_by
 from understudy.actors.models.streaming import stream_into
@@ -173,9 +173,10 @@ class ModelActor(Actor):
         acquire = self._permits.acquire(limiter, request)
         held = False
         try:  # no context manager: two coroutines more, and one object for each call under way
-            permit: Permit = await limiter.request(acquire)
+            if not told(limiter, acquire):
+                permit: Permit = await limiter.request(acquire)
+                call.waited += permit.waited
             held = True
-            call.waited += permit.waited
             answer = self._checked(call, await self._answer(call))
         except BaseException as error:
             ticket = acquire.ticket
