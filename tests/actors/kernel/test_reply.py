@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 import pytest
 
+from understudy.actors.kernel import reply as kernel_reply
 from understudy.actors.kernel.reply import Reply
 from understudy.messages.errors import DeadlineExceededError, RunCancelledError
 
@@ -194,3 +195,70 @@ def test_exceptions_are_given_in_pykkas_ways() -> None:
         triple.get()
     with pytest.raises(KeyError, match="handled"):
         handled.get()
+
+
+async def test_who_waits_is_told_in_order(stage: "Stage") -> None:
+    """Callbacks and those who await, on this loop and on others, as they came; each once."""
+    reply: Reply[str] = Reply()
+    told: list[str] = []
+    reply.add_done_callback(lambda _: told.append("first"))
+    waiting = asyncio.ensure_future(_awaiting(reply))
+    await asyncio.sleep(0)
+    reply.add_done_callback(lambda _: told.append(f"second, {waiting.done()}"))
+    elsewhere = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(_awaiting(reply))))
+    on_thread = asyncio.create_task(asyncio.to_thread(reply.get, timeout=10))
+    await stage.until(lambda: len(reply._waiter) == 10)
+    reply.set("answered")
+    assert told == ["first", "second, False"]
+    assert {*await asyncio.gather(waiting, elsewhere, on_thread)} == {"answered"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_what_was_begun_for_an_answer_ends_with_it(count: int) -> None:
+    """All that is left of it, and only that; one that is begun afterwards at once."""
+    reply: Reply[None] = Reply()
+    children: list[Reply[None]] = [Reply() for _ in range(count)]
+    ended: Reply[None] = Reply()
+    for each in (*children[:1], ended, *children[1:]):
+        reply.adopt(each)
+    ended.set(None)
+    assert reply.children() == children
+    reply.cancel(expired=True)
+    assert all(each.cancelled for each in children)
+    assert not ended.cancelled
+    assert not reply.children()
+    late: Reply[None] = Reply()
+    reply.adopt(late)
+    assert isinstance(late.outcome().error, DeadlineExceededError)
+
+
+def test_an_only_child_that_has_ended_makes_room() -> None:
+    """One after the other, as a run asks its model turn by turn."""
+    reply: Reply[None] = Reply()
+    for _ in range(3):
+        child: Reply[None] = Reply()
+        reply.adopt(child)
+        assert reply.children() == [child]
+        child.set(None)
+        assert reply.children() == []
+
+
+def test_an_only_child_may_end_while_another_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another thread, in the middle of it: the one that has ended is not kept, or brought back.
+
+    The hook stands for that thread: it runs where this one can be interrupted.
+    """
+    reply: Reply[None] = Reply()
+    first: Reply[None] = Reply()
+    second: Reply[None] = Reply()
+    reply.adopt(first)
+
+    def interrupted(each: object) -> int:
+        monkeypatch.delattr(kernel_reply, "id")
+        first.set(None)
+        return id(each)
+
+    monkeypatch.setattr(kernel_reply, "id", interrupted, raising=False)
+    reply.adopt(second)
+    assert first.done
+    assert reply.children() == [second]
