@@ -184,8 +184,8 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     made = Stage()
     request = Ref.request
 
-    def noted(ref: Ref[Any], message: Any, *, timeout: float | None = None) -> Reply[Any]:
-        reply = request(ref, message, timeout=timeout)
+    def noted(ref: Ref[Any], message: Any, **options: Any) -> Reply[Any]:
+        reply = request(ref, message, **options)
         made.asked.append(reply)
         return reply
 

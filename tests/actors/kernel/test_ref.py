@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from understudy.actors.kernel.actor import Actor
+from understudy.actors.kernel.context import in_hand
 from understudy.actors.kernel.errors import ActorDeadError, DeadlineExceededError
 from understudy.actors.kernel.ref import INFINITE, Ref
+from understudy.messages.envelope import Origin
 from understudy.messages.errors import RunCancelledError, WouldDeadlockError
 
 if TYPE_CHECKING:
@@ -219,3 +221,20 @@ async def test_a_ref_is_an_address(stage: "Stage") -> None:
     with pytest.raises(ActorDeadError, match="/user/search"):
         await ref.request("x")
     assert ref.ledger.refused == 2
+
+
+async def test_a_request_is_sent_for_the_run_that_it_names(stage: "Stage") -> None:
+    """And not for the one in hand, where it names one; what is asked there goes on with it."""
+    ref = await stage.doer()
+
+    def asked(_: Any) -> str:
+        hand = in_hand.get()
+        return "" if hand is None or hand.origin is None else hand.origin.run_id or ""
+
+    async def asks(_: Any) -> list[str]:
+        other = await stage.doer()
+        named = other.request(asked, origin=Origin(run_id="inner"))
+        return [await named, await other.request(asked)]
+
+    assert await ref.request(asked) == ""
+    assert await ref.request(asks, origin=Origin(run_id="outer")) == ["inner", "outer"]
