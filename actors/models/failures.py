@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -111,6 +112,7 @@ _KINDS: dict[int, tuple[type[ModelError], str]] = {
 """By status, or by its first digit; with the remedy, where there is one."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+_ENDS = {"h", "m", "s"}
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -208,22 +210,33 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
 
 def reset_delay(text: str, headers: Mapping[str, str]) -> float | None:
     """Seconds until a bucket is full again: a Go duration, or an RFC 3339 time (Anthropic's)."""
+    duration = parse_duration(text)  # first: no time is one, and failing to read one is slow
+    if duration is not None:
+        return duration
     try:
         reset = datetime.fromisoformat(text)
-        return max(0.0, (reset - parsedate_to_datetime(headers["date"])).total_seconds())
+        return max(0.0, (reset - _date(headers["date"])).total_seconds())
     except (ValueError, TypeError, KeyError):
-        return parse_duration(text)
+        return None
+
+
+@lru_cache(maxsize=16)
+def _date(text: str) -> datetime:
+    """When an answer was given: of all answers within a second, and for each of their buckets."""
+    return parsedate_to_datetime(text)
 
 
 def parse_duration(text: str) -> float | None:
     """Seconds of a Go duration such as `6m0s`, `1h2m3.5s` or `12ms`; None when it is none."""
+    if text[-1:] not in _ENDS:
+        return None
     position, total = 0, 0.0
     for part in _DURATION.finditer(text):
         if part.start() != position:
             return None
         position = part.end()
         total += float(part[1]) * _UNITS[part[2]]
-    return total if text and position == len(text) else None
+    return total if position == len(text) else None
 
 
 def _kind(status: int | None, refusal: Refusal) -> tuple[type[ModelError], str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from understudy.actors.models.failures import reset_delay
 from understudy.messages.limits import Headroom
@@ -25,20 +26,31 @@ def headroom_of(headers: Mapping[str, str]) -> tuple[Headroom, ...]:
     for name, remaining in headers.items():
         if "ratelimit" not in name:
             continue
-        match = _NAME.fullmatch(name)
-        reset = reset_delay(headers.get(name.replace("-remaining", "-reset", 1), ""), headers)
-        left = _count(remaining)
-        if match is None or reset is None or left is None:
+        names = _names(name)
+        if names is None:
             continue
-        found.append(
-            Headroom(
-                dimension=(match["last"] or match["first"]).replace("-", "_"),
-                remaining=left,
-                reset=reset,
-                limit=_count(headers.get(name.replace("-remaining", "-limit", 1), "")),
-            )
-        )
+        dimension, resets, limits = names
+        reset = reset_delay(headers.get(resets, ""), headers)
+        left = _count(remaining)
+        if reset is None or left is None:
+            continue
+        limit = _count(headers.get(limits, ""))
+        found.append(Headroom(dimension=dimension, remaining=left, reset=reset, limit=limit))
     return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _names(name: str) -> tuple[str, str, str] | None:
+    """What a header counts, and the headers beside it: its reset, its limit; None: it is another.
+
+    Remembered, because each answer of a provider has the same dozen.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    dimension = (match["last"] or match["first"]).replace("-", "_")
+    resets, limits = (name.replace("-remaining", other, 1) for other in ("-reset", "-limit"))
+    return dimension, resets, limits
 
 
 def _count(text: str) -> float | None:
