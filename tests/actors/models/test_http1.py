@@ -143,6 +143,21 @@ async def test_an_abort_wakes_whoever_waits(kind: Open) -> None:
             await connection.read(None)
 
 
+async def test_a_socket_that_comes_after_an_abort(kind: Open) -> None:
+    """A connect that was cancelled may still succeed: its socket is closed."""
+
+    class Late(asyncio.Transport):
+        closed = False
+
+        def abort(self) -> None:
+            self.closed = True
+
+    connection, late = kind(), Late()
+    connection.abort()
+    connection.connection_made(late)
+    assert late.closed
+
+
 async def test_nothing_is_at_hand_after_an_abort(kind: Open) -> None:
     """Bytes that were waiting are dropped."""
     async with connected(kind, Peer()) as (connection, request):
