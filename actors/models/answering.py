@@ -106,7 +106,10 @@ class Answering:
                 told = "the stream ended before its end marker"
                 raise StreamBrokenError(told, retryable=True)
             return None
-        return await self._take(batch)
+        pieces = self._take(batch)
+        if self._assembly.ended and self._payloads.framing != "whole":
+            await self._incoming.drain()
+        return pieces
 
     def completion(self) -> Completion:
         """The whole answer, once `next` has given None."""
@@ -130,7 +133,7 @@ class Answering:
         """Close the socket unless the answer was read to its end."""
         await self._incoming.aclose()
 
-    async def _take(self, batch: list[bytes]) -> Pieces:
+    def _take(self, batch: list[bytes]) -> Pieces:
         pieces: Pieces = []
         for payload in batch:
             try:
@@ -141,8 +144,6 @@ class Answering:
                 self._held = error  # after what came before it
                 break
             if self._assembly.ended:
-                if self._payloads.framing != "whole":
-                    await self._incoming.drain()
                 break
         return pieces
 

@@ -201,6 +201,7 @@ class Incoming:
         self._scrub = scrub
         self._size = 0
         self._patience = patience
+        self._loop = asyncio.get_running_loop()
 
     async def read(self) -> bytes:
         """The whole body. Whatever happens, the connection is given back or closed."""
@@ -225,7 +226,7 @@ class Incoming:
             ResponseError: the answer is larger than `max_response_bytes`.
             DeadlineExceededError: the time of the request is over.
         """
-        begin = asyncio.get_running_loop().time()
+        begin = self._loop.time()
         limit = begin + self._settings.idle_timeout
         if not self._size:
             limit = max(limit, self._first)
@@ -252,8 +253,11 @@ class Incoming:
 
         A server that does not end it within a second loses the connection; the answer stands.
         """
+        if self._answer.at_hand() is not None:
+            self._patience.close()
+            return
         try:
-            with self._patience.until(asyncio.get_running_loop().time() + _DRAIN):
+            with self._patience.until(self._loop.time() + _DRAIN):
                 while await self._answer.read() is not None:
                     pass
         except (TimeoutError, httpx.HTTPError):
