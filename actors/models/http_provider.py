@@ -17,7 +17,7 @@ docs/how-to-providers.md), and inherits the rest with its types.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -137,7 +137,10 @@ class HttpProvider(ABC):
 
     async def complete(self, request: Complete, *, timeout: float | None = None) -> Completion:
         """Ask once, without streaming (see `Provider.complete`)."""
-        answer = await self._begin(request, timeout, stream=self.streams_anyway(request))
+        stream = self.streams_anyway(request)
+        answer = self._answering(
+            request, await self._asked(request, timeout, stream=stream), stream=stream
+        )
         try:
             while await answer.next() is not None:
                 pass
@@ -151,7 +154,9 @@ class HttpProvider(ABC):
         self, request: Complete, *, timeout: float | None = None
     ) -> AsyncGenerator[Piece, None]:
         """Ask once; pieces, then the `Completion` (see `Provider.stream`)."""
-        answer = await self._begin(request, timeout, stream=True)
+        answer = self._answering(
+            request, await self._asked(request, timeout, stream=True), stream=True
+        )
         delivered = False
         try:
             while (pieces := await answer.next()) is not None:
@@ -168,7 +173,8 @@ class HttpProvider(ABC):
         self, request: Complete, sink: Sink, *, timeout: float | None = None
     ) -> Completion:
         """As `stream`, into a sink (see `streaming.Pusher`), without a generator in between."""
-        answer = await self._begin(request, timeout, stream=True, retain=sink.retain)
+        incoming = await self._asked(request, timeout, stream=True)
+        answer = self._answering(request, incoming, stream=True, retain=sink.retain)
         delivered = False
         try:
             while (pieces := await answer.next()) is not None:
@@ -192,7 +198,8 @@ class HttpProvider(ABC):
             ModelError: the leaf that says what went wrong.
             DeadlineExceededError: `timeout` seconds have passed.
         """
-        incoming, blame = await self._post(ask, model=model, timeout=timeout)
+        incoming = await self._post(ask, model=model, timeout=timeout)
+        blame = self._blame(incoming, model)
         try:
             body = await incoming.read()
             if incoming.status != 200:
@@ -203,20 +210,26 @@ class HttpProvider(ABC):
         except ModelError as error:
             raise blame.named(error) from error.__cause__
 
-    async def _begin(
-        self, request: Complete, timeout: float | None, *, stream: bool, retain: str = "full"
-    ) -> Answering:
-        incoming, blame = await self._post(
-            self.ask(request, stream=stream), model=request.model, timeout=timeout
+    def _asked(
+        self, request: Complete, timeout: float | None, *, stream: bool
+    ) -> Awaitable[Incoming]:
+        ask = self.ask(request, stream=stream)
+        return self._post(ask, model=request.model, timeout=timeout)
+
+    def _post(self, ask: Ask, *, model: str, timeout: float | None) -> Awaitable[Incoming]:
+        """Plain, as `_asked`: each coroutine between is kept for as long as a model thinks."""
+        return self._exchange.post(
+            ask.path, encode(ask.body), model=model, timeout=timeout, headers=ask.headers
         )
+
+    def _answering(
+        self, request: Complete, incoming: Incoming, *, stream: bool, retain: str = "full"
+    ) -> Answering:
         payloads = Payloads(incoming, self.framing if stream else "whole", self._max_bytes)
         assembly = self.assembly(request)
         assembly.keep(retain)
-        return Answering(incoming, payloads, assembly, blame)
+        return Answering(incoming, payloads, assembly, self._blame(incoming, request.model))
 
-    async def _post(self, ask: Ask, *, model: str, timeout: float | None) -> tuple[Incoming, Blame]:
+    def _blame(self, incoming: Incoming, model: str) -> Blame:
         exchange = self._exchange
-        incoming = await exchange.post(
-            ask.path, encode(ask.body), model=model, timeout=timeout, headers=ask.headers
-        )
-        return incoming, Blame(self._name, model, incoming, self.request_id_header, exchange.scrub)
+        return Blame(self._name, model, incoming, self.request_id_header, exchange.scrub)

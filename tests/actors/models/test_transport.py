@@ -89,6 +89,19 @@ async def test_origins_do_not_share_places(make: Make, server: ProviderServer) -
         await held.aclose()
 
 
+async def test_the_end_of_a_body_is_said_again(
+    transport: LeasedTransport, server: ProviderServer
+) -> None:
+    """To whoever asks again; a body that was closed before its end is none."""
+    response = await transport.handle_async_request(chat(server))
+    assert await body_of(response)
+    assert await body_of(response) == b""
+    response = await transport.handle_async_request(chat(server, STREAM))
+    await response.aclose()
+    with pytest.raises(httpx.StreamClosed):
+        await body_of(response)
+
+
 async def test_closing_early_closes_the_socket(transport: LeasedTransport) -> None:
     """What is left unread ends at the server: it sees the client go and stops generating."""
     async with ProviderServer(lambda _: "word " * 1000, tokens_per_second=100) as server:
