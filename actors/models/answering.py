@@ -100,16 +100,22 @@ class Answering:
         if self._incoming.status != 200:
             refusal = read_refusal(await self._incoming.read())
             raise self._blame.refused(refusal, self._incoming.status)
-        batch = None if self._assembly.ended else await self._payloads.next()
-        if batch is None:
+        if self._through:
             if not self._assembly.finished:
                 told = "the stream ended before its end marker"
                 raise StreamBrokenError(told, retryable=True)
             return None
-        pieces = self._take(batch)
-        if self._assembly.ended and self._payloads.framing != "whole":
+        whole = self._payloads.framing == "whole"
+        part = await (self._incoming.read() if whole else self._incoming.next())
+        pieces = self._take(self._payloads.take(part))
+        if self._assembly.ended and not whole:
             await self._incoming.drain()
         return pieces
+
+    @property
+    def _through(self) -> bool:
+        """Nothing is read any more: the end marker has come, or the body has ended."""
+        return self._assembly.ended or self._payloads.over
 
     def completion(self) -> Completion:
         """The whole answer, once `next` has given None."""

@@ -113,8 +113,9 @@ class Exchange:
             body,
         )
         patience = Patience()
+        patience.limit = limit if end is None else min(limit, end)
         try:
-            with patience.until(limit if end is None else min(limit, end)):
+            with patience:
                 answer = await self._wire.send(outgoing, self._timeouts)
         except TimeoutError as error:
             patience.close()
@@ -230,8 +231,9 @@ class Incoming:
         limit = begin + self._settings.idle_timeout
         if not self._size:
             limit = max(limit, self._first)
+        self._patience.limit = limit if self._end is None else min(limit, self._end)
         try:
-            with self._patience.until(limit if self._end is None else min(limit, self._end)):
+            with self._patience:
                 part = await self._answer.read()
         except TimeoutError as error:
             if self._end is not None and self._end <= limit:
@@ -256,8 +258,9 @@ class Incoming:
         if self._answer.at_hand() is not None:
             self._patience.close()
             return
+        self._patience.limit = self._loop.time() + _DRAIN
         try:
-            with self._patience.until(self._loop.time() + _DRAIN):
+            with self._patience:
                 while await self._answer.read() is not None:
                     pass
         except (TimeoutError, httpx.HTTPError):

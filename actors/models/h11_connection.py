@@ -60,7 +60,7 @@ class H11Connection(Http1Connection):
                     self.version = b"HTTP/" + event.http_version
                     self.status = event.status_code
                 elif isinstance(event, h11.EndOfMessage):
-                    self._over = True
+                    self.over = True
                     # Half a request would swallow the next, and so would what came behind this.
                     self._keep = (
                         self._sent

@@ -54,6 +54,7 @@ class Http1Connection(asyncio.Protocol):
         closed: done when the operating system's socket is closed.
         untouched: no byte of the answer to the request in hand has arrived.
         status, reason, headers, version: of the answer, once its head is complete.
+        over: the answer is whole, or there was none.
     """
 
     def __init__(self, forward: Proxy | None = None) -> None:
@@ -67,7 +68,7 @@ class Http1Connection(asyncio.Protocol):
         self._head_size = 0
         self._parts: list[bytes] = []
         self._unread = 0
-        self._over = True
+        self.over = True
         self._sent = True  # the request in hand is written to its end
         self._keep = True
         self._failed: Exception | None = None
@@ -83,7 +84,7 @@ class Http1Connection(asyncio.Protocol):
     def reusable(self) -> bool:
         """Idle, open, and nothing unasked has arrived."""
         return (
-            self._over
+            self.over
             and self._keep
             and not (self._lost or self._eof or self._failed or self._transport is None)
         )
@@ -104,7 +105,7 @@ class Http1Connection(asyncio.Protocol):
         head = self._begin(outgoing)
         self.headers = []
         self.status = self._head_size = self._unread = 0
-        self._over, self._sent, self.untouched = False, False, True
+        self.over, self._sent, self.untouched = False, False, True
         body = outgoing.body
         if not isinstance(body, bytes):
             self._sent = await self._generate(head, outgoing, timeouts.get("write"))
@@ -118,28 +119,34 @@ class Http1Connection(asyncio.Protocol):
             self._check(_NOTHING)
             await self._news(timeouts.get("read"))
 
-    async def read(self, timeout: float | None) -> bytes | None:
-        """What has come of the body, None at its end.
+    def take(self) -> bytes:
+        """What has come of the body and was not taken; nothing, when there is nothing just now."""
+        parts = self._parts
+        if not parts:
+            return b""
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._unread = 0
+        if self._reading_paused and self._transport and not self._lost:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def more(self, timeout: float | None) -> Awaitable[None]:
+        """To be awaited, until more has come or the body is `over`.
 
         Raises:
             httpcore.ReadTimeout: nothing came for `timeout` seconds.
             httpcore.ReadError: the connection broke.
-            httpcore.RemoteProtocolError: it ended too early.
+            httpcore.RemoteProtocolError: the body ended too early.
         """
-        while not self._parts:
-            if self._over:
-                return None
-            self._check(_CUT)
-            await self._news(timeout)
-        return self._take()
-
-    def rest(self) -> bytes | None:
-        """All of the body that was not read, if all of it has come; then it is read."""
-        return self._take() if self._over and not self._failed else None
+        self._check(_CUT)
+        return self._news(timeout)
 
     def abort(self) -> asyncio.Future[None]:
         """Close the socket; the future is done when the operating system has it back."""
         self._parts.clear()
+        self.over = False  # whoever still reads must not take what is left for a whole body
         self._fail(httpcore.ReadError("closed by this side"))
         return self.closed
 
@@ -189,7 +196,7 @@ class Http1Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Parse; wake whoever waits; stop the peer when it is too far ahead."""
         self.untouched = False
-        if self._over:  # unasked, or behind an answer that stands: nothing else comes here
+        if self.over:  # unasked, or behind an answer that stands: nothing else comes here
             self._keep = False
             return
         try:
@@ -280,16 +287,6 @@ class Http1Connection(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _take(self) -> bytes:
-        parts = self._parts
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        self._unread = 0
-        if self._reading_paused and self._transport and not self._lost:
-            self._reading_paused = False
-            self._transport.resume_reading()
-        return data
-
     def _check(self, told: str) -> None:
         if self._failed is not None:
             raise self._failed
@@ -298,7 +295,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         self._eof = True
-        if self.status and not self._over:
+        if self.status and not self.over:
             with suppress(httpcore.RemoteProtocolError):  # whoever reads on hears that it is cut
                 self._ends()
 

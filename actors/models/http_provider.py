@@ -225,7 +225,8 @@ class HttpProvider(ABC):
     def _answering(
         self, request: Complete, incoming: Incoming, *, stream: bool, retain: str = "full"
     ) -> Answering:
-        payloads = Payloads(incoming, self.framing if stream else "whole", self._max_bytes)
+        kind = incoming.headers.get("content-type", "")
+        payloads = Payloads(kind, self.framing if stream else "whole", self._max_bytes)
         assembly = self.assembly(request)
         assembly.keep(retain)
         return Answering(incoming, payloads, assembly, self._blame(incoming, request.model))

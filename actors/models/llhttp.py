@@ -62,13 +62,13 @@ class LlhttpConnection(Http1Connection):
     def _ends(self) -> None:
         names = {name.lower() for name, _ in self.headers}
         if not names & {b"content-length", b"transfer-encoding"}:
-            self._over = True
+            self.over = True
 
     # -- what the parser calls ---------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """An answer; one that nobody asked for ends the connection's use."""
-        if self._over:
+        if self.over:
             raise ValueError("unasked")
 
     def on_status(self, reason: bytes) -> None:
@@ -94,7 +94,7 @@ class LlhttpConnection(Http1Connection):
     def on_message_complete(self) -> None:
         """The answer is whole; an interim one is forgotten."""
         if self.status:
-            self._over = True
+            self.over = True
             # Half a body that lies in between would swallow the next request.
             self._keep = self._sent and self._parser.should_keep_alive()
         else:

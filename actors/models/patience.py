@@ -18,22 +18,21 @@ from types import TracebackType
 
 
 class Patience:
-    """The limit of the wait in hand: `with patience.until(when): await something`."""
+    """The limit of the wait in hand: `patience.limit = when`, `with patience: await something`.
 
-    __slots__ = ("_cancels", "_fired", "_limit", "_loop", "_task", "_timer")
+    Attributes:
+        limit: of the next wait, in the loop's time.
+    """
+
+    __slots__ = ("_cancels", "_fired", "_loop", "_task", "_timer", "limit")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
-        self._limit = 0.0
+        self.limit = 0.0
         self._cancels = 0
         self._fired = False
-
-    def until(self, limit: float) -> Patience:
-        """Set the limit of the next wait, in the loop's time."""
-        self._limit = limit
-        return self
 
     def close(self) -> None:
         """Let go of the timer. Idempotent."""
@@ -48,10 +47,10 @@ class Patience:
         self._task = task
         self._cancels = task.cancelling()
         self._fired = False
-        if self._timer is not None and self._timer.when() > self._limit:
+        if self._timer is not None and self._timer.when() > self.limit:
             self.close()
         if self._timer is None:
-            self._timer = self._loop.call_at(self._limit, self._ring)
+            self._timer = self._loop.call_at(self.limit, self._ring)
 
     def __exit__(
         self,
@@ -70,8 +69,8 @@ class Patience:
         self._timer = None
         if self._task is None:
             return  # nobody waits; the next wait sets it again
-        if self._loop.time() < self._limit:
-            self._timer = self._loop.call_at(self._limit, self._ring)
+        if self._loop.time() < self.limit:
+            self._timer = self._loop.call_at(self.limit, self._ring)
             return
         self._fired = True
         self._task.cancel()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from understudy.actors.models.exchange import Incoming
 from understudy.actors.models.sse import EventTooLargeError, LineSplitter, SseParser
 from understudy.messages.errors import ResponseError
 
@@ -20,40 +19,38 @@ class Payloads:
     """The payloads of one answer, a batch for each piece of the body.
 
     Args:
-        incoming: the answer.
-        framing: what it should be, where its `content-type` does not tell.
+        content_type: of the answer.
+        framing: what it should be, where that does not tell.
         max_bytes: the largest payload that is accepted.
+
+    Attributes:
+        framing: what it is; `whole`: the body is one payload, and taken as one piece.
+        over: the body has ended: the last batch is in hand, and may hold a payload that was cut.
     """
 
-    def __init__(self, incoming: Incoming, framing: Framing, max_bytes: int) -> None:
-        self._incoming = incoming
-        self.framing: Framing = _TYPES.get(_type(incoming), framing)
-        self._frames = _Events(max_bytes) if self.framing == "events" else _Lines(max_bytes)
-        self._over = False
+    def __init__(self, content_type: str, framing: Framing, max_bytes: int) -> None:
+        kind = content_type.partition(";")[0].strip().lower()
+        self.framing: Framing = _TYPES.get(kind, framing)
+        self._frames: _Events | _Lines | None = None
+        if self.framing != "whole":
+            self._frames = _Events(max_bytes) if self.framing == "events" else _Lines(max_bytes)
+        self.over = False
 
-    @property
-    def over(self) -> bool:
-        """The body has ended: the last batch is in hand, and may hold a payload that was cut."""
-        return self._over
-
-    async def next(self) -> list[bytes] | None:
-        """The payloads in the next piece of the body, None after the last.
+    def take(self, part: bytes | None) -> list[bytes]:
+        """The payloads that a piece of the body completes; None: it has ended.
 
         Raises:
-            ModelError: as `Incoming.next`.
             ResponseError: one of them is too large.
         """
-        if self._over:
-            return None
-        if self.framing == "whole":
-            self._over = True
-            return [await self._incoming.read()]
-        part = await self._incoming.next()
+        frames = self._frames
+        if frames is None:
+            self.over = True
+            return [] if part is None else [part]
         if part is None:
-            self._over = True
-            return self._frames.close()
+            self.over = True
+            return frames.close()
         try:
-            return self._frames.feed(part)
+            return frames.feed(part)
         except EventTooLargeError as error:
             raise ResponseError(f"{error} in the stream") from error
 
@@ -68,7 +65,8 @@ class _Events:
         self._parser = SseParser(max_bytes)
 
     def feed(self, part: bytes) -> list[bytes]:
-        return [data for data in self._parser.payloads(part) if data]
+        found = self._parser.payloads(part)
+        return found if all(found) else [data for data in found if data]
 
     def close(self) -> list[bytes]:
         return [event.data for event in self._parser.close() if event.data]
@@ -93,7 +91,3 @@ _TYPES: dict[str, Framing] = {
     "application/json": "whole",
     "text/html": "whole",  # an error page; decoding says so
 }
-
-
-def _type(incoming: Incoming) -> str:
-    return incoming.headers.get("content-type", "").partition(";")[0].strip().lower()

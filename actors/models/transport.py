@@ -276,9 +276,10 @@ class Answer:
         connection = self._connection
         if connection is None:
             return None
-        rest = connection.rest()
-        if rest is not None:
-            self._give_back(connection)
+        if not connection.over:
+            return None
+        rest = connection.take()
+        self._give_back(connection)
         return rest
 
     async def read(self) -> bytes | None:
@@ -293,15 +294,17 @@ class Answer:
                 return None
             raise httpx.StreamClosed
         try:
-            part = await connection.read(self._timeout)
+            while not (part := connection.take()):
+                if connection.over:
+                    self._give_back(connection)
+                    return None
+                await connection.more(self._timeout)
         except BaseException as error:
             self._drop()
             known = mapped(error)
             if known is None:
                 raise
             raise known from error
-        if part is None:
-            self._give_back(connection)
         return part
 
     async def aclose(self) -> None:

@@ -87,24 +87,25 @@ async def test_an_exchange(kind: Open) -> None:
     async with connected(kind, peer) as (connection, request):
         await connection.send(request, {})
         states = [(connection.reusable, connection.untouched)]
-        assert connection.rest() == b"ok"
-        assert await connection.read(None) is None
+        assert connection.over
+        assert connection.take() == b"ok"
+        assert connection.take() == b""
         await connection.send(request, {})
         states.append((connection.reusable, connection.untouched))
         assert [piece.count(b"\r\n\r\nbody") for piece in peer.got] == [1, 1]
         assert states == [(True, False), (True, False)]
 
 
-async def test_what_is_at_hand_is_all_or_nothing(kind: Open) -> None:
-    """Half a body is no answer."""
+async def test_a_body_in_two_pieces(kind: Open) -> None:
+    """It is over when all has come."""
     peer = Peer(answer=OK[:-1])
     async with connected(kind, peer) as (connection, request):
         await connection.send(request, {})
-        assert connection.rest() is None
-        assert await connection.read(None) == b"o"
+        found = [(connection.over, connection.take())]
         peer.say(b"k")
-        assert await connection.read(None) == b"k"
-        assert connection.rest() == b""
+        await connection.more(None)
+        found.append((connection.over, connection.take()))
+        assert found == [(False, b"o"), (True, b"k")]
 
 
 async def test_who_speaks_before_it_is_asked(kind: Open) -> None:
@@ -123,7 +124,7 @@ async def test_a_word_between_two_answers(kind: Open) -> None:
     peer = Peer()
     async with connected(kind, peer) as (connection, request):
         await connection.send(request, {})
-        assert connection.rest() == b"ok"
+        assert connection.take() == b"ok"
         peer.say(b"\r\n")
         await until(lambda: not connection.reusable)
 
@@ -140,7 +141,7 @@ async def test_an_abort_wakes_whoever_waits(kind: Open) -> None:
             await sending
         assert not connection.reusable
         with pytest.raises(httpcore.ReadError, match="closed by this side"):
-            await connection.read(None)
+            await connection.more(None)
 
 
 async def test_a_socket_that_comes_after_an_abort(kind: Open) -> None:
@@ -158,12 +159,15 @@ async def test_a_socket_that_comes_after_an_abort(kind: Open) -> None:
     assert late.closed
 
 
-async def test_nothing_is_at_hand_after_an_abort(kind: Open) -> None:
-    """Bytes that were waiting are dropped."""
+async def test_nothing_is_whole_after_an_abort(kind: Open) -> None:
+    """Bytes that were waiting are dropped, and whoever reads hears of it."""
     async with connected(kind, Peer()) as (connection, request):
         await connection.send(request, {})
         connection.abort()
-        assert connection.rest() is None
+        assert not connection.over
+        assert connection.take() == b""
+        with pytest.raises(httpcore.ReadError, match="closed by this side"):
+            await connection.more(None)
 
 
 async def test_a_body_that_waits_unread_stops_its_peer(kind: Open) -> None:
@@ -174,7 +178,9 @@ async def test_a_body_that_waits_unread_stops_its_peer(kind: Open) -> None:
         await connection.send(request, {})
         await until(lambda: connection.held_back)
         got = 0
-        while (part := await connection.read(None)) is not None:
+        while got < size:
+            if not (part := connection.take()):
+                await connection.more(None)
             got += len(part)
         assert got == size
         assert not connection.held_back

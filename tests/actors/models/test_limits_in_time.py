@@ -176,7 +176,8 @@ async def test_a_wait_that_is_over_its_limit() -> None:
     loop = asyncio.get_running_loop()
     for _ in range(3):
         begin = loop.time()
-        with pytest.raises(TimeoutError), patience.until(begin + 0.01):
+        patience.limit = begin + 0.01
+        with pytest.raises(TimeoutError), patience:
             await loop.create_future()
         assert loop.time() - begin >= 0.01
     task = asyncio.current_task()
@@ -198,10 +199,12 @@ async def test_waits_within_their_limits_share_a_timer(monkeypatch: pytest.Monke
     monkeypatch.setattr(loop, "call_at", counted)
     patience = Patience()
     for _ in range(100):
-        with patience.until(loop.time() + 60):
+        patience.limit = loop.time() + 60
+        with patience:
             await asyncio.sleep(0)
     assert len(made) == 1
-    with pytest.raises(TimeoutError), patience.until(loop.time() + 0.01):
+    patience.limit = loop.time() + 0.01
+    with pytest.raises(TimeoutError), patience:
         await loop.create_future()
     patience.close()
 
@@ -210,11 +213,13 @@ async def test_an_old_timer_does_not_end_a_later_wait() -> None:
     """It rings in the middle of another wait, sees that its time has not come, and goes on."""
     loop = asyncio.get_running_loop()
     patience = Patience()
-    with patience.until(loop.time() + 0.01):
+    patience.limit = loop.time() + 0.01
+    with patience:
         await asyncio.sleep(0)
     done = loop.create_future()
     loop.call_later(0.05, done.set_result, "late")
-    with patience.until(loop.time() + 60):
+    patience.limit = loop.time() + 60
+    with patience:
         assert await done == "late"
     patience.close()
 
@@ -227,7 +232,8 @@ async def test_a_cancel_by_somebody_else_stays_one() -> None:
     async def wait(limit: float) -> None:
         patience = Patience()
         try:
-            with patience.until(loop.time() + limit):
+            patience.limit = loop.time() + limit
+            with patience:
                 waiting.set()
                 await loop.create_future()
         finally:
@@ -243,7 +249,8 @@ async def test_a_cancel_by_somebody_else_stays_one() -> None:
     task = asyncio.current_task()
 
     async def both() -> None:
-        with patience.until(loop.time() - 1):
+        patience.limit = loop.time() - 1
+        with patience:
             patience._ring()
             asyncio.current_task().cancel()  # type: ignore[union-attr]
             await loop.create_future()
