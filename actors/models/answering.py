@@ -100,22 +100,18 @@ class Answering:
         if self._incoming.status != 200:
             refusal = read_refusal(await self._incoming.read())
             raise self._blame.refused(refusal, self._incoming.status)
-        if self._through:
-            if not self._assembly.finished:
+        payloads, assembly = self._payloads, self._assembly
+        if payloads.over or self._assembly.ended:
+            if not assembly.finished:
                 told = "the stream ended before its end marker"
                 raise StreamBrokenError(told, retryable=True)
             return None
-        whole = self._payloads.framing == "whole"
+        whole = payloads.framing == "whole"
         part = await (self._incoming.read() if whole else self._incoming.next())
-        pieces = self._take(self._payloads.take(part))
-        if self._assembly.ended and not whole:
+        pieces = self._take(payloads.take(part))
+        if assembly.ended and not whole:
             await self._incoming.drain()
         return pieces
-
-    @property
-    def _through(self) -> bool:
-        """Nothing is read any more: the end marker has come, or the body has ended."""
-        return self._assembly.ended or self._payloads.over
 
     def completion(self) -> Completion:
         """The whole answer, once `next` has given None."""

@@ -195,7 +195,8 @@ class Incoming:
             for name, value in answer.headers
         }
         self._answer = answer
-        self._settings = settings
+        self._idle = settings.idle_timeout
+        self._most = settings.max_response_bytes
         self._where = where
         self._first = first
         self._end = end
@@ -209,7 +210,9 @@ class Incoming:
         rest = self._answer.at_hand()
         if rest is not None:
             self._patience.close()
-            self._grow(len(rest))
+            self._size = len(rest)
+            if self._size > self._most:
+                raise self._too_large()
             return rest
         parts: list[bytes] = []
         try:
@@ -228,7 +231,7 @@ class Incoming:
             DeadlineExceededError: the time of the request is over.
         """
         begin = self._loop.time()
-        limit = begin + self._settings.idle_timeout
+        limit = begin + self._idle
         if not self._size:
             limit = max(limit, self._first)
         self._patience.limit = limit if self._end is None else min(limit, self._end)
@@ -247,7 +250,9 @@ class Incoming:
         if part is None:
             self._patience.close()
             return None
-        self._grow(len(part))
+        self._size += len(part)
+        if self._size > self._most:
+            raise self._too_large()
         return part
 
     async def drain(self) -> None:
@@ -273,11 +278,9 @@ class Incoming:
         self._patience.close()
         await self._answer.aclose()
 
-    def _grow(self, size: int) -> None:
-        self._size += size
-        if self._size > self._settings.max_response_bytes:
-            told = f"the answer exceeds {self._settings.max_response_bytes} bytes"
-            raise ResponseError(f"{self._where}: {told}; max_response_bytes= bounds it")
+    def _too_large(self) -> ResponseError:
+        told = f"the answer exceeds {self._most} bytes; max_response_bytes= bounds it"
+        return ResponseError(f"{self._where}: {told}")
 
 
 def _wire_of(transport: httpx.AsyncBaseTransport) -> Wire:

@@ -140,7 +140,8 @@ class Http1Connection(asyncio.Protocol):
             httpcore.ReadError: the connection broke.
             httpcore.RemoteProtocolError: the body ended too early.
         """
-        self._check(_CUT)
+        if self._failed is not None or self._eof or self._lost:
+            self._check(_CUT)
         return self._news(timeout)
 
     def abort(self) -> asyncio.Future[None]:

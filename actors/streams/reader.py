@@ -84,15 +84,18 @@ class Reader:
 
     async def anext_batch(self) -> list[AnyChunk]:
         """The twin of `next_batch`."""
-        while not (batch := self._take()):
-            # A plain future and no Reply: this is once a token when the model is slow.
+        buffer = self._buffer
+        while True:
+            # Nothing there is the usual case: this is once a token when the model is slow.
+            if (self.position < buffer.next or buffer.held_up) and (batch := self._take()):
+                return batch
+            # A plain future and no Reply, for the same reason.
             ready = asyncio.get_running_loop().create_future()
             self._thread = get_ident()
             if self._waits_with(ready):
                 await ready
             elif self.over:
                 return []
-        return batch
 
     @property
     def over(self) -> bool:
