@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import httpx
 
-from understudy.actors.models.patience import Patience
+from understudy.actors.models.patience import Patience, Watch
 from understudy.actors.models.provider import ProviderSettings
 from understudy.actors.models.seam import HttpxWire, Outgoing, Reading, Target, Wire, target_of
 from understudy.actors.models.transport import LeasedTransport
@@ -45,7 +45,7 @@ _DRAIN = 1.0
 
 
 class Exchange:
-    """Sends requests to one provider; keeps nothing between them."""
+    """Sends requests to one provider; keeps nothing of them."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Exchange:
             "pool": None,
             "read": None,
         }
+        self._watch: Watch | None = None
         self._secret = settings.api_key.reveal() if settings.api_key else ""
 
     async def post(
@@ -98,21 +99,22 @@ class Exchange:
             BadRequestError: the request cannot be put into HTTP.
             DeadlineExceededError: `timeout` seconds have passed.
         """
-        started = asyncio.get_running_loop().time()
+        watch = self._watching()
+        started = watch.loop.time()
         end = None if timeout is None else started + timeout
         limit = started + self._settings.connect_timeout + self._settings.first_byte_timeout
         where = f"{self._provider}:{model}"
         target = _target(self._base_url + path)
         outgoing = Outgoing(
             target,
-            [
+            (
                 *self._headers,
                 *(_encoded(headers) if headers else ()),
                 (b"content-length", b"%d" % len(body)),
-            ],
+            ),
             body,
         )
-        patience = Patience()
+        patience = Patience(watch)
         patience.limit = limit if end is None else min(limit, end)
         try:
             with patience:
@@ -131,7 +133,14 @@ class Exchange:
             patience.close()
             raise
         incoming = Incoming(
-            answer, self._settings, patience, where=where, first=limit, end=end, scrub=self.scrub
+            answer,
+            self._settings,
+            patience,
+            watch.loop,
+            where=where,
+            first=limit,
+            end=end,
+            scrub=self.scrub,
         )
         encoding = incoming.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -143,6 +152,13 @@ class Exchange:
     def scrub(self, text: str) -> str:
         """The text without the key, which some servers quote."""
         return text.replace(self._secret, _HIDDEN) if self._secret else text
+
+    def _watching(self) -> Watch:
+        """That of the running loop; a provider may outlive one, with some transports."""
+        loop = asyncio.get_running_loop()
+        if self._watch is None or self._watch.loop is not loop:
+            self._watch = Watch(loop)
+        return self._watch
 
     def _named(self, error: ModelError, model: str) -> ModelError:
         error.provider, error.model = self._provider, model
@@ -183,6 +199,7 @@ class Incoming:
         answer: Reading,
         settings: ProviderSettings,
         patience: Patience,
+        loop: asyncio.AbstractEventLoop,
         *,
         where: str,
         first: float,
@@ -203,7 +220,7 @@ class Incoming:
         self._scrub = scrub
         self._size = 0
         self._patience = patience
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
 
     async def read(self) -> bytes:
         """The whole body. Whatever happens, the connection is given back or closed."""

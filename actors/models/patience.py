@@ -1,20 +1,50 @@
-"""How long an answer is waited for: a limit for each wait, for the cost of one timer.
+"""How long an answer is waited for: a limit for each wait, for the cost of a timer a second.
 
 Purpose: `asyncio.timeout` makes and cancels a timer for each wait, which for a stream of tokens is
-most of what a token costs here. A `Patience` keeps one timer: it looks, when it rings, whether
-anybody waits and since when, and sets itself again.
+most of what a token costs here, and for a thousand requests in flight four objects each that the
+garbage collector looks at. Nearly all limits are far away and never reached. So a `Watch` keeps the
+far ones by their second, with one timer for all that fall into it; a `Patience` gets a timer of its
+own only when its limit is near. When it is looked at, it sees whether anybody waits and since when.
 
 Guarantees: those of `asyncio.timeout`: a wait that is over its limit is cancelled and becomes a
 `TimeoutError`; a cancel by somebody else stays one. Never early; late by nothing but the loop.
 
 Assumptions: one task waits at a time, on one event loop; `close` when nothing is waited for any
-more, else the timer holds this object until it rings.
+more, else the watch holds this object until its limit.
 """
 
 from __future__ import annotations
 
 import asyncio
 from types import TracebackType
+
+FAR = 2.0
+"""Seconds from which on a limit is kept by its second."""
+_NEVER = float("inf")
+
+
+class Watch:
+    """The far limits of one event loop."""
+
+    __slots__ = ("_seconds", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._seconds: dict[int, dict[int, Patience]] = {}
+
+    def add(self, patience: Patience) -> tuple[int, dict[int, Patience]]:
+        """Have it look a second or two before its limit; gives when, and where to take it out."""
+        second = int(patience.limit) - 1
+        kept = self._seconds.get(second)
+        if kept is None:
+            kept = self._seconds[second] = {}
+            self.loop.call_at(second, self._due, second)
+        kept[id(patience)] = patience
+        return second, kept
+
+    def _due(self, second: int) -> None:
+        for patience in list(self._seconds.pop(second).values()):
+            patience.look()
 
 
 class Patience:
@@ -24,10 +54,12 @@ class Patience:
         limit: of the next wait, in the loop's time.
     """
 
-    __slots__ = ("_cancels", "_fired", "_loop", "_task", "_timer", "limit")
+    __slots__ = ("_at", "_cancels", "_fired", "_kept", "_task", "_timer", "_watch", "limit")
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._at = _NEVER  # when it looks next
+        self._kept: dict[int, Patience] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
         self.limit = 0.0
@@ -35,7 +67,11 @@ class Patience:
         self._fired = False
 
     def close(self) -> None:
-        """Let go of the timer. Idempotent."""
+        """Look no more. Idempotent."""
+        self._at = _NEVER
+        if self._kept is not None:
+            self._kept.pop(id(self), None)
+            self._kept = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -47,10 +83,9 @@ class Patience:
         self._task = task
         self._cancels = task.cancelling()
         self._fired = False
-        if self._timer is not None and self._timer.when() > self.limit:
+        if self._at > self.limit:
             self.close()
-        if self._timer is None:
-            self._timer = self._loop.call_at(self.limit, self._ring)
+            self._set()
 
     def __exit__(
         self,
@@ -65,12 +100,21 @@ class Patience:
         if task.uncancel() <= self._cancels and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def _ring(self) -> None:
-        self._timer = None
+    def look(self) -> None:
+        """End the wait in hand if it is over its limit; else look again in time."""
+        self.close()
         if self._task is None:
             return  # nobody waits; the next wait sets it again
-        if self._loop.time() < self.limit:
-            self._timer = self._loop.call_at(self.limit, self._ring)
+        if self._watch.loop.time() < self.limit:
+            self._set()
             return
         self._fired = True
         self._task.cancel()
+
+    def _set(self) -> None:
+        watch, limit = self._watch, self.limit
+        if limit - watch.loop.time() > FAR:
+            self._at, self._kept = watch.add(self)
+        else:
+            self._at = limit
+            self._timer = watch.loop.call_at(limit, self.look)

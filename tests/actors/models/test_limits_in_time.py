@@ -4,12 +4,10 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from understudy.actors.models.openai import OpenAIChat
-from understudy.actors.models.patience import Patience
 from understudy.actors.models.provider import ProviderSettings, TextPiece
 from understudy.actors.models.transport import LeasedTransport
 from understudy.messages.chat import UserMessage
@@ -165,98 +163,3 @@ async def test_total(transport: LeasedTransport) -> None:
         with pytest.raises(DeadlineExceededError) as caught:
             await ask(transport, url, timeout=4 * SHORT)
     assert caught.value.partial.startswith("xx")
-
-
-# -- the timer that all of them share ------------------------------------------------------------
-
-
-async def test_a_wait_that_is_over_its_limit() -> None:
-    """It is a `TimeoutError`, and the task goes on as if nobody had cancelled it."""
-    patience = Patience()
-    loop = asyncio.get_running_loop()
-    for _ in range(3):
-        begin = loop.time()
-        patience.limit = begin + 0.01
-        with pytest.raises(TimeoutError), patience:
-            await loop.create_future()
-        assert loop.time() - begin >= 0.01
-    task = asyncio.current_task()
-    assert task is not None
-    assert task.cancelling() == 0
-    patience.close()
-
-
-async def test_waits_within_their_limits_share_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred waits set one timer; a nearer limit is kept all the same."""
-    loop = asyncio.get_running_loop()
-    made: list[float] = []
-    call_at = loop.call_at
-
-    def counted(when: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
-        made.append(when)
-        return call_at(when, callback, *args)
-
-    monkeypatch.setattr(loop, "call_at", counted)
-    patience = Patience()
-    for _ in range(100):
-        patience.limit = loop.time() + 60
-        with patience:
-            await asyncio.sleep(0)
-    assert len(made) == 1
-    patience.limit = loop.time() + 0.01
-    with pytest.raises(TimeoutError), patience:
-        await loop.create_future()
-    patience.close()
-
-
-async def test_an_old_timer_does_not_end_a_later_wait() -> None:
-    """It rings in the middle of another wait, sees that its time has not come, and goes on."""
-    loop = asyncio.get_running_loop()
-    patience = Patience()
-    patience.limit = loop.time() + 0.01
-    with patience:
-        await asyncio.sleep(0)
-    done = loop.create_future()
-    loop.call_later(0.05, done.set_result, "late")
-    patience.limit = loop.time() + 60
-    with patience:
-        assert await done == "late"
-    patience.close()
-
-
-async def test_a_cancel_by_somebody_else_stays_one() -> None:
-    """Also in the same turn of the loop as ours."""
-    loop = asyncio.get_running_loop()
-    waiting = asyncio.Event()
-
-    async def wait(limit: float) -> None:
-        patience = Patience()
-        try:
-            patience.limit = loop.time() + limit
-            with patience:
-                waiting.set()
-                await loop.create_future()
-        finally:
-            patience.close()
-
-    other = asyncio.create_task(wait(60))
-    await waiting.wait()
-    other.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await other
-
-    patience = Patience()
-    task = asyncio.current_task()
-
-    async def both() -> None:
-        patience.limit = loop.time() - 1
-        with patience:
-            patience._ring()
-            asyncio.current_task().cancel()  # type: ignore[union-attr]
-            await loop.create_future()
-
-    with pytest.raises(asyncio.CancelledError):
-        await both()
-    assert task is not None
-    assert task.uncancel() == 0
-    patience.close()
