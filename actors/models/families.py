@@ -108,6 +108,8 @@ class Omissions:
         model: str,
     ) -> None:
         """Remove from the body what the model's families reject."""
+        if not _families_of(families, model):
+            return
         for name, family in rejected(families, model, body).items():
             del body[name]
             self.tell(family, name, f"{name} is not sent")

@@ -50,9 +50,9 @@ class _Whole(list[str]):
 
     @property
     def text(self) -> str:
-        # In the pieces' place, so that asking again does not hold the text a second time.
-        self[:] = ["".join(self)]
-        return self[0]
+        if len(self) > 1:  # in their place, so that asking again does not hold it a second time
+            self[:] = ["".join(self)]
+        return self[0] if self else ""
 
     @property
     def tokens(self) -> int:
