@@ -77,7 +77,7 @@ class Patience:
             self._timer = None
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._watch.loop)
         if task is None:
             raise RuntimeError("a wait with a limit needs a task")
         self._task = task

@@ -29,6 +29,7 @@ from understudy.messages.errors import RunCancelledError
 from understudy.messages.streams import StreamOptions, StreamStats
 
 if TYPE_CHECKING:
+    from understudy.actors.kernel.system import ActorSystem
     from understudy.actors.streams.reader import Reader
 
 WINDOW = 256
@@ -68,6 +69,8 @@ class StreamBuffer:
         """A reader waits for the next chunk."""
         self.held_up = False
         """The producer waits for room: the owner tells it of some (`relieve`)."""
+        self.home: ActorSystem | None = None
+        """On whose loop most readers wait, where it has one."""
         self.coalesced = self.dropped = self.peak = 0
         self._now = now
         self._begin = now()

@@ -144,5 +144,8 @@ class JoiningBuffer(StreamBuffer):
 def make_buffer(options: StreamOptions, system: Any) -> StreamBuffer:  # Any: an ActorSystem
     """The buffer that the options ask for, with the ports of `system`."""
     if options.flush_interval > 0:
-        return JoiningBuffer(options, system.now, system.after)
-    return StreamBuffer(options, system.now)
+        buffer: StreamBuffer = JoiningBuffer(options, system.now, system.after)
+    else:
+        buffer = StreamBuffer(options, system.now)
+    buffer.home = system
+    return buffer

@@ -89,9 +89,14 @@ class Reader:
             # Nothing there is the usual case: this is once a token when the model is slow.
             if (self.position < buffer.next or buffer.held_up) and (batch := self._take()):
                 return batch
-            # A plain future and no Reply, for the same reason.
-            ready = asyncio.get_running_loop().create_future()
-            self._thread = get_ident()
+            # A plain future and no Reply, for the same reason; and which loop runs here is known
+            # on the runtime's own (asyncio asks the operating system for the process each time).
+            home, thread = buffer.home, get_ident()
+            if home is not None and thread == home.loop_thread:
+                ready: asyncio.Future[None] = asyncio.Future(loop=home.loop)
+            else:
+                ready = asyncio.get_running_loop().create_future()
+            self._thread = thread
             if self._waits_with(ready):
                 await ready
             elif self.over:
