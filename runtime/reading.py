@@ -97,9 +97,15 @@ class StreamReader(Generic[T]):
 
     async def atext(self) -> AsyncIterator[str]:
         """The twin of `text`."""
-        async for chunk in self:
-            if chunk.delta:
-                yield chunk.delta
+        # Not over `self`: one async generator inside of another costs as much as the rest here.
+        reader, eager = self._reader, self._buffer.joins
+        while batch := await reader.anext_batch():
+            for chunk in batch:
+                reader.position = chunk.index + 1
+                if eager:
+                    reader.pause()
+                if chunk.delta:
+                    yield chunk.delta
         self._check()
 
     def collect(self) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from understudy.actors.kernel.sinks import Sink
 from understudy.actors.models.assembly import Assembly, RefusedError
-from understudy.actors.models.exchange import Incoming
 from understudy.actors.models.failures import Refusal, classify
 from understudy.actors.models.headroom import headroom_of
+from understudy.actors.models.incoming import Incoming
 from understudy.actors.models.payloads import Payloads
 from understudy.actors.models.provider import TextPiece, ThoughtPiece
 from understudy.actors.models.wire import read_refusal
@@ -87,6 +88,11 @@ class Answering:
         self._assembly = assembly
         self._blame = blame
         self._held: ModelError | None = None
+        self._sink: Sink | None = None
+        self._rest: Pieces = []
+        self._is_full = False
+        self.delivered = False
+        """Whoever streams has seen something of it."""
 
     async def next(self) -> Pieces | None:
         """The pieces in the next part of the body; None after the last, when nothing is missing.
@@ -98,13 +104,10 @@ class Answering:
         if self._held is not None:
             raise self._held
         if self._incoming.status != 200:
-            refusal = read_refusal(await self._incoming.read())
-            raise self._blame.refused(refusal, self._incoming.status)
+            raise await self._refusal()
         payloads, assembly = self._payloads, self._assembly
         if payloads.over or self._assembly.ended:
-            if not assembly.finished:
-                told = "the stream ended before its end marker"
-                raise StreamBrokenError(told, retryable=True)
+            self._check_finished()
             return None
         whole = payloads.framing == "whole"
         part = await (self._incoming.read() if whole else self._incoming.next())
@@ -112,6 +115,52 @@ class Answering:
         if assembly.ended and not whole:
             await self._incoming.drain()
         return pieces
+
+    async def pour(self, sink: Sink) -> None:
+        """All pieces into a sink, as fast as it has room; each where its bytes arrive.
+
+        Raises:
+            As `next`.
+            RunCancelledError: the sink was closed.
+        """
+        if self._incoming.status != 200:
+            raise await self._refusal()
+        payloads, assembly, incoming = self._payloads, self._assembly, self._incoming
+        self._sink = sink
+        while True:
+            if self._is_full:
+                await sink.room()
+                self._is_full = False
+                self._give(self._rest)
+            elif self._held is not None:
+                raise self._held
+            elif payloads.over or assembly.ended:
+                break
+            elif payloads.framing == "whole":
+                self._give(self._take(payloads.take(await incoming.read())))
+            elif await incoming.pour(self._arrived):
+                self._give(self._take(payloads.take(None)))
+        if not payloads.over:
+            await incoming.drain()
+        self._check_finished()
+
+    def _arrived(self, part: bytes) -> bool:
+        self._give(self._take(self._payloads.take(part)))
+        return not (self._is_full or self._assembly.ended or self._held is not None)
+
+    def _give(self, pieces: Pieces) -> None:
+        """Into the sink; those behind the one that fills it wait for room."""
+        sink: Sink = self._sink  # type: ignore[assignment]  # `pour` has set it
+        for number, piece in enumerate(pieces, 1):
+            self.delivered = True
+            if type(piece) is TextPiece:
+                fits = sink.offer(piece.text)
+            else:
+                fits = sink.text_only or sink.think(piece.text)
+            if not fits:
+                self._is_full = True
+                self._rest = pieces[number:]
+                return
 
     def completion(self) -> Completion:
         """The whole answer, once `next` has given None."""
@@ -134,6 +183,15 @@ class Answering:
     async def aclose(self) -> None:
         """Close the socket unless the answer was read to its end."""
         await self._incoming.aclose()
+
+    async def _refusal(self) -> ModelError:
+        refusal = read_refusal(await self._incoming.read())
+        return self._blame.refused(refusal, self._incoming.status)
+
+    def _check_finished(self) -> None:
+        if not self._assembly.finished:
+            told = "the stream ended before its end marker"
+            raise StreamBrokenError(told, retryable=True)
 
     def _take(self, batch: list[bytes]) -> Pieces:
         pieces: Pieces = []

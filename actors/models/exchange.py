@@ -21,27 +21,25 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import httpx
 
+from understudy.actors.models.incoming import Incoming, too_late
 from understudy.actors.models.patience import Patience, Watch
 from understudy.actors.models.provider import ProviderSettings
-from understudy.actors.models.seam import HttpxWire, Outgoing, Reading, Target, Wire, target_of
+from understudy.actors.models.seam import HttpxWire, Outgoing, Target, Wire, target_of
 from understudy.actors.models.transport import LeasedTransport
 from understudy.messages.errors import (
     BadRequestError,
     ConnectError,
-    DeadlineExceededError,
     ModelError,
     ResponseError,
     ServerError,
-    StreamBrokenError,
 )
 
 _HIDDEN = "***"
-_DRAIN = 1.0
 
 
 class Exchange:
@@ -123,7 +121,7 @@ class Exchange:
             patience.close()
             # Which of the two it was, not what the clock says: uvloop's timers come early.
             if end is not None and end <= limit:
-                raise _too_late(where) from error
+                raise too_late(where) from error
             told = f"no answer within {self._settings.first_byte_timeout:g} s"
             raise self._named(ServerError(f"{where}: {told}", retryable=True), model) from error
         except httpx.HTTPError as error:
@@ -191,115 +189,6 @@ class Exchange:
                 return ConnectError(told, retryable=True)
 
 
-class Incoming:
-    """An answer whose head has come. Read it to its end or close it."""
-
-    def __init__(
-        self,
-        answer: Reading,
-        settings: ProviderSettings,
-        patience: Patience,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        where: str,
-        first: float,
-        end: float | None,
-        scrub: Callable[[str], str],
-    ) -> None:
-        self.status = answer.status
-        self.headers: Mapping[str, str] = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in answer.headers
-        }
-        self._answer = answer
-        self._idle = settings.idle_timeout
-        self._most = settings.max_response_bytes
-        self._where = where
-        self._first = first
-        self._end = end
-        self._scrub = scrub
-        self._size = 0
-        self._patience = patience
-        self._loop = loop
-
-    async def read(self) -> bytes:
-        """The whole body. Whatever happens, the connection is given back or closed."""
-        rest = self._answer.at_hand()
-        if rest is not None:
-            self._patience.close()
-            self._size = len(rest)
-            if self._size > self._most:
-                raise self._too_large()
-            return rest
-        parts: list[bytes] = []
-        try:
-            while (part := await self.next()) is not None:
-                parts.append(part)
-        finally:
-            await self.aclose()
-        return b"".join(parts)
-
-    async def next(self) -> bytes | None:
-        """The next chunk, None at the end.
-
-        Raises:
-            StreamBrokenError: the connection broke, or was silent for `idle_timeout` seconds.
-            ResponseError: the answer is larger than `max_response_bytes`.
-            DeadlineExceededError: the time of the request is over.
-        """
-        begin = self._loop.time()
-        limit = begin + self._idle
-        if not self._size:
-            limit = max(limit, self._first)
-        self._patience.limit = limit if self._end is None else min(limit, self._end)
-        try:
-            with self._patience:
-                part = await self._answer.read()
-        except TimeoutError as error:
-            if self._end is not None and self._end <= limit:
-                raise _too_late(self._where) from error
-            told = f"{self._where}: silent for {limit - begin:.3g} s in the answer"
-            raise StreamBrokenError(told, retryable=True) from error
-        except httpx.HTTPError as error:
-            said = self._scrub(str(error)) or type(error).__name__
-            told = f"{self._where}: the answer broke off ({said})"
-            raise StreamBrokenError(told, retryable=True) from error
-        if part is None:
-            self._patience.close()
-            return None
-        self._size += len(part)
-        if self._size > self._most:
-            raise self._too_large()
-        return part
-
-    async def drain(self) -> None:
-        """After the end marker: read the bytes that end the body, so that the connection lives.
-
-        A server that does not end it within a second loses the connection; the answer stands.
-        """
-        if self._answer.at_hand() is not None:
-            self._patience.close()
-            return
-        self._patience.limit = self._loop.time() + _DRAIN
-        try:
-            with self._patience:
-                while await self._answer.read() is not None:
-                    pass
-        except (TimeoutError, httpx.HTTPError):
-            await self.aclose()
-        finally:
-            self._patience.close()
-
-    async def aclose(self) -> None:
-        """Close the socket unless the body was read to its end. Idempotent."""
-        self._patience.close()
-        await self._answer.aclose()
-
-    def _too_large(self) -> ResponseError:
-        told = f"the answer exceeds {self._most} bytes; max_response_bytes= bounds it"
-        return ResponseError(f"{self._where}: {told}")
-
-
 def _wire_of(transport: httpx.AsyncBaseTransport) -> Wire:
     """The short way where there is one, and nobody has put something of his own in between."""
     if isinstance(transport, LeasedTransport):
@@ -317,10 +206,6 @@ def _target(text: str) -> Target:
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-
-
-def _too_late(where: str) -> DeadlineExceededError:
-    return DeadlineExceededError(f"{where}: the deadline passed before the answer was complete")
 
 
 def _is_certificate(error: BaseException) -> bool:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -42,6 +42,25 @@ LARGEST_HEAD = 100 * 1024
 _PIECE = 256 * 1024
 _CUT = "peer closed connection without sending complete message body"
 _NOTHING = "Server disconnected without sending a response."
+
+
+class Pouring:
+    """A body that is taken where it arrives, in the loop's callback and not in a task."""
+
+    __slots__ = ("_take", "enough", "error")
+
+    def __init__(self, take: Callable[[bytes], bool]) -> None:
+        self._take = take
+        self.enough = False
+        self.error: BaseException | None = None
+
+    def took(self, part: bytes) -> bool:
+        """Whether the next part is wanted too; what it raises belongs to whoever waits."""
+        try:
+            self.enough = not self._take(part)
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self.enough, self.error = True, error
+        return not self.enough
 
 
 class Http1Connection(asyncio.Protocol):
@@ -75,6 +94,7 @@ class Http1Connection(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self._waiter: asyncio.Future[None] | None = None
+        self._pouring: Pouring | None = None
         self._reading_paused = False
         self._writing_paused = False
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -144,6 +164,33 @@ class Http1Connection(asyncio.Protocol):
             self._check(_CUT)
         return self._news(timeout)
 
+    async def pour(self, take: Callable[[bytes], bool], timeout: float | None) -> bool:
+        """Have what comes of the body taken where it arrives, until `take` says False.
+
+        Returns:
+            True when the body is over and taken.
+
+        Raises:
+            As `more`, and whatever `take` raises.
+        """
+        while True:
+            part = self.take()
+            if part:
+                if not take(part):
+                    return False
+                continue
+            if self.over:
+                return True
+            pouring = self._pouring = Pouring(take)
+            try:
+                await self.more(timeout)
+            finally:
+                self._pouring = None
+            if pouring.error is not None:
+                raise pouring.error
+            if pouring.enough:
+                return False
+
     def abort(self) -> asyncio.Future[None]:
         """Close the socket; the future is done when the operating system has it back."""
         self._parts.clear()
@@ -204,11 +251,15 @@ class Http1Connection(asyncio.Protocol):
             self._parse(data)
         except httpcore.RemoteProtocolError as error:
             self._fail(error)  # an answer before it stands
+        pouring = self._pouring
         if not self.status:
             self._head_size += len(data)
             if self._head_size > LARGEST_HEAD:
                 told = f"the head of the answer exceeds {LARGEST_HEAD} bytes"
                 self._fail(httpcore.RemoteProtocolError(told))
+        elif pouring is not None and not pouring.enough and self._parts:
+            if pouring.took(self.take()) and not self._has_ended():
+                return  # nobody has to wake up for that
         elif self._unread > HIGH_WATER and not self._reading_paused and self._transport:
             self._transport.pause_reading()
             self._reading_paused = True
@@ -287,6 +338,9 @@ class Http1Connection(asyncio.Protocol):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _has_ended(self) -> bool:
+        return self.over or self._failed is not None
 
     def _check(self, told: str) -> None:
         if self._failed is not None:

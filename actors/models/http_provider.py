@@ -25,7 +25,8 @@ import msgspec
 from understudy.actors.kernel.sinks import Sink
 from understudy.actors.models.answering import Answering, Blame
 from understudy.actors.models.assembly import Assembly, RefusedError
-from understudy.actors.models.exchange import Exchange, Incoming
+from understudy.actors.models.exchange import Exchange
+from understudy.actors.models.incoming import Incoming
 from understudy.actors.models.payloads import Framing, Payloads
 from understudy.actors.models.provider import (
     Piece,
@@ -33,7 +34,6 @@ from understudy.actors.models.provider import (
     check_base_url,
     check_key,
 )
-from understudy.actors.models.streaming import pour
 from understudy.actors.models.wire import JsonObject, encode, read_refusal
 from understudy.messages.errors import (
     AuthenticationError,
@@ -175,14 +175,11 @@ class HttpProvider(ABC):
         """As `stream`, into a sink (see `streaming.Pusher`), without a generator in between."""
         incoming = await self._asked(request, timeout, stream=True)
         answer = self._answering(request, incoming, stream=True, retain=sink.retain)
-        delivered = False
         try:
-            while (pieces := await answer.next()) is not None:
-                delivered = delivered or bool(pieces)
-                await pour(pieces, sink)
+            await answer.pour(sink)
             return answer.completion()
         except (ModelError, DeadlineExceededError) as error:
-            raise answer.blamed(error, delivered=delivered) from error.__cause__
+            raise answer.blamed(error, delivered=answer.delivered) from error.__cause__
         finally:
             await answer.aclose()
 

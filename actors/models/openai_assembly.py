@@ -11,6 +11,7 @@ from typing import Any
 from understudy.actors.models.assembly import Assembly, RefusedError
 from understudy.actors.models.openai_wire import (
     DONE,
+    NO_CHOICE,
     NO_DELTA,
     FunctionPart,
     ToolCallPart,
@@ -71,11 +72,11 @@ class OpenAIAssembly(Assembly):
         answer = read_answer(payload)
         if answer.error is not None:
             raise RefusedError(refusal_of(answer.error))
-        choice = answer.choice
+        choice = answer.choices[0] if answer.choices else NO_CHOICE
         delta = choice.delta or choice.message or NO_DELTA
         self.model = answer.model or self.model
         self.id = answer.id or self.id
-        counted = answer.counted
+        counted = answer.usage or (answer.x_groq.usage if answer.x_groq else None)
         if counted is not None:  # on every chunk or on the last: cumulative
             self.usage = _usage(counted) or self.usage
         if choice.finish_reason:
@@ -83,7 +84,7 @@ class OpenAIAssembly(Assembly):
         if delta.reasoning_content or delta.reasoning:
             self.think(delta.thought)
         if delta.content:
-            self.say(delta.text)
+            self.say(delta.content if type(delta.content) is str else delta.text)
         if delta.refusal:
             self._refusals.append(delta.refusal)
         for part in delta.tool_calls or ():

@@ -112,20 +112,11 @@ class Answer(msgspec.Struct):
     x_groq: VendorPart | None = None
     error: ErrorDetail | str | None = None
 
-    @property
-    def choice(self) -> Choice:
-        """The first choice; an empty one where there is none (Azure's filter, the usage chunk)."""
-        return self.choices[0] if self.choices else _NO_CHOICE
-
-    @property
-    def counted(self) -> UsagePart | None:
-        """The usage, wherever it is."""
-        return self.usage or (self.x_groq.usage if self.x_groq else None)
-
 
 # Nobody changes them: they stand for what did not come.
 NO_DELTA = Delta()
-_NO_CHOICE = Choice()
+NO_CHOICE = Choice()
+"""Azure's filter and the usage chunk have none."""
 
 
 class Vector(msgspec.Struct):

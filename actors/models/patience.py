@@ -77,12 +77,16 @@ class Patience:
             self._timer = None
 
     def __enter__(self) -> None:
-        task = asyncio.current_task(self._watch.loop)
+        task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a wait with a limit needs a task")
         self._task = task
         self._cancels = task.cancelling()
         self._fired = False
+        self.moved()
+
+    def moved(self) -> None:
+        """The limit was set anew, maybe while something is waited for."""
         if self._at > self.limit:
             self.close()
             self._set()

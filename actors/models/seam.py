@@ -11,7 +11,7 @@ closing one early closes its socket.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, cast
 
 import httpx
@@ -77,6 +77,18 @@ class Reading(Protocol):
         """
         ...
 
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Have what comes of the body taken where it arrives, until `take` says False.
+
+        Returns:
+            True at the end of the body, False when `take` wants no more just now.
+
+        Raises:
+            httpx.TransportError: it broke off.
+            Whatever `take` raises.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close the socket unless the body was read to its end. Idempotent."""
         ...
@@ -130,6 +142,13 @@ class _HttpxReading:
     async def read(self) -> bytes | None:
         """See `Reading`."""
         return await anext(self._parts, None)
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """See `Reading`."""
+        async for part in self._parts:
+            if not take(part):
+                return False
+        return True
 
     async def aclose(self) -> None:
         """See `Reading`."""

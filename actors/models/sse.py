@@ -44,6 +44,8 @@ class LineSplitter:
         self._parts: list[bytes] = []  # of the line that is not complete
         self._size = 0
         self._after_cr = False
+        self.halfway = False
+        """A line, or the end of one, is not complete."""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk completes, without their ends.
@@ -71,12 +73,8 @@ class LineSplitter:
             self._parts.append(rest)
             self._size += len(rest)
             self._check(self._size)
+        self.halfway = self._after_cr or bool(self._parts)
         return [line.rstrip(b"\r\n") for line in lines]
-
-    @property
-    def halfway(self) -> bool:
-        """A line, or the end of one, is not complete."""
-        return self._after_cr or bool(self._parts)
 
     def close(self) -> list[bytes]:
         """The line that no end of line has closed, if there is one."""

@@ -9,7 +9,7 @@ it is given; False asks to await `room` before the next, which stops the reading
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Protocol, cast
 
@@ -56,17 +56,6 @@ async def stream_into(
     }
     await sink.put(lambda index: Metadata(values=facts, index=index, at=sink.at))
     return completion
-
-
-async def pour(pieces: Iterable[TextPiece | ThoughtPiece], sink: Sink) -> None:
-    """Give pieces to a sink, as fast as it has room."""
-    offer = sink.offer
-    for piece in pieces:
-        if type(piece) is TextPiece:
-            if not offer(piece.text):
-                await sink.room()
-        elif not sink.text_only and not sink.think(piece.text):
-            await sink.room()
 
 
 async def pour_texts(texts: Sequence[str], sink: Sink) -> None:

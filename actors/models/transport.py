@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self, cast
 
@@ -288,11 +288,9 @@ class Answer:
         Raises:
             httpx.StreamClosed: it was closed before it was read to its end.
         """
-        connection = self._connection
+        connection = self._lent()
         if connection is None:
-            if self._finished:
-                return None
-            raise httpx.StreamClosed
+            return None
         try:
             while not (part := connection.take()):
                 if connection.over:
@@ -300,16 +298,46 @@ class Answer:
                     return None
                 await connection.more(self._timeout)
         except BaseException as error:
-            self._drop()
-            known = mapped(error)
-            if known is None:
+            known = self._broken(error)
+            if known is error:
                 raise
             raise known from error
         return part
 
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """See `seam.Reading`.
+
+        Raises:
+            httpx.StreamClosed: it was closed before it was read to its end.
+        """
+        connection = self._lent()
+        if connection is None:
+            return True
+        try:
+            over = await connection.pour(take, self._timeout)
+        except BaseException as error:
+            known = self._broken(error)
+            if known is error:
+                raise
+            raise known from error
+        if over:
+            self._give_back(connection)
+        return over
+
     async def aclose(self) -> None:
         """See `seam.Reading`."""
         self._drop()
+
+    def _lent(self) -> Http1Connection | None:
+        """The connection; None when the body was read to its end."""
+        if self._connection is None and not self._finished:
+            raise httpx.StreamClosed
+        return self._connection
+
+    def _broken(self, error: BaseException) -> BaseException:
+        """The connection is of no use any more; the error as the seam knows it."""
+        self._drop()
+        return mapped(error) or error
 
     def _give_back(self, connection: Http1Connection) -> None:
         self._connection = None

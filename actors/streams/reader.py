@@ -193,7 +193,8 @@ class Reader:
         if isinstance(waiting, Reply):
             waiting.set(None)
         elif get_ident() == self._thread:
-            _resolve(waiting)
+            if not waiting.done():
+                waiting.set_result(None)
         else:
             with suppress(RuntimeError):  # its loop is closed: nobody waits there any more
                 waiting.get_loop().call_soon_threadsafe(_resolve, waiting)
