@@ -291,6 +291,8 @@ class Mailbox(Batching):
             self.expired += 1
         else:
             self.cancelled += 1
+        if env.reply is not None:
+            env.reply.work = WITHDRAWN  # now: somebody may cancel it before it is buried
         if self.fallen is None:
             self.fallen = []
         self.fallen.append(env)
@@ -300,7 +302,6 @@ class Mailbox(Batching):
         for env in fallen or ():
             expired = env.deadline is not None and env.deadline <= self.system.now()
             if env.reply is not None:
-                env.reply.work = WITHDRAWN
                 env.reply.cancel(expired=expired)
             self.system.dead_letters.add(env, self.path, "expired" if expired else "cancelled")
 

@@ -1,5 +1,7 @@
 """How a thread waits for an answer: on a plain lock, and the main one with an eye on signals.
 
+And how a task is woken that waits for a future of its loop (`resolve`).
+
 CPython notes a signal and tells the main thread when it runs next; one that comes while that is on
 its way to sleep wakes nobody, and a Ctrl-C would be lost. So the main thread looks up now and then.
 
@@ -11,7 +13,10 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections.abc import Callable
 from threading import TIMEOUT_MAX, current_thread, local, main_thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 PULSE = 0.1
 """Seconds after which a main thread that waits looks for signals."""
@@ -48,3 +53,9 @@ def park(lock: Any, timeout: float | None) -> bool:  # Any: as `Waits.lock` make
         if left <= 0.0:
             return False
     return True
+
+
+def resolve(waiter: asyncio.Future[None]) -> None:
+    """Wake the task that awaits `waiter`, on its loop; one that was cancelled meanwhile is not."""
+    if not waiter.done():
+        waiter.set_result(None)

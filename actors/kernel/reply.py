@@ -15,6 +15,7 @@ Why not `asyncio.Future`: it belongs to one loop and is not safe across threads.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from _thread import allocate_lock, get_ident
 from collections.abc import Callable, Generator
@@ -23,13 +24,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pykka
 
 from understudy.actors.kernel.errors import ActorDeadError, DeadlineExceededError
-from understudy.actors.kernel.parking import park, waits
+from understudy.actors.kernel.parking import park, resolve, waits
 from understudy.actors.kernel.waits import asks
 from understudy.messages.control import Outcome
 from understudy.messages.errors import RunCancelledError, WouldDeadlockError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
+
+logger = logging.getLogger("understudy.kernel")
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -217,11 +220,10 @@ class Reply(pykka.Future[T]):
 
     def disown(self, child: Any) -> None:  # Any: as above
         """`child` has ended."""
-        children = self._children
-        if type(children) is dict:
-            children.pop(id(child), None)
-        elif self._children is child:
+        if self._children is child:  # first, and at once: a look by its type would be a call
             self._children = None
+        elif type(children := self._children) is dict:
+            children.pop(id(child), None)
 
     def children(self) -> list[Any]:  # Any: as above
         """What ends with this one, so far."""
@@ -252,9 +254,12 @@ class Reply(pykka.Future[T]):
         return Outcome(error=self._error() if self._state else None)
 
     def add_done_callback(self, callback: Callable[[Reply[T]], None]) -> None:
-        """Call `callback(reply)` once it is answered, on the thread that answers, or now."""
+        """Call `callback(reply)` once it is answered, on the thread that answers, or now.
+
+        What it raises is logged: whoever answers, and whoever waits too, goes on.
+        """
         if not self._wait_with(callback, CALLBACK):
-            callback(self)
+            self._notify(callback, CALLBACK)
 
     # -- pykka's combinators, without get-hooks --------------------------------------------------
 
@@ -268,7 +273,7 @@ class Reply(pykka.Future[T]):
                 return
             try:
                 mapped.set(func(reply._value))
-            except Exception as error:
+            except BaseException as error:
                 mapped.set_exception(error)
 
         self.add_done_callback(apply)
@@ -345,12 +350,17 @@ class Reply(pykka.Future[T]):
     def _notify(self, waiter: Any, thread: int) -> None:  # Any: see _waiter
         """Tell one of those who wait."""
         if thread == CALLBACK:
-            waiter(self)
+            try:
+                waiter(self)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                logger.exception("a done callback of %r failed", self)
         elif not isinstance(waiter, asyncio.Future):
             waiter.release()
         elif get_ident() != thread:
             try:
-                waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
+                waiter.get_loop().call_soon_threadsafe(resolve, waiter)
             except RuntimeError:
                 return  # its loop is closed: nobody waits there any more
         elif not waiter.done():
@@ -359,9 +369,22 @@ class Reply(pykka.Future[T]):
     def _block(self, timeout: float | None) -> None:
         waiter = waits.lock()
         waiter.acquire()
-        if self._wait_with(waiter, 0) and not park(waiter, timeout):
+        if self._wait_with(waiter, 0) and not park(waiter, timeout) and self._leave(waiter):
             msg = f"no answer within {timeout} seconds"
             raise DeadlineExceededError(msg)
+
+    def _leave(self, waiter: Any) -> bool:  # Any: see _waiter
+        """Wait no more, or who asks every second leaves one each; False: there is an answer."""
+        cell = self._cell
+        with cell.lock if cell is not None else _detached:
+            if self._state:
+                return False
+            if self._waiter is waiter:
+                self._waiter = None
+            else:
+                at = next(at for at, each in enumerate(self._waiter) if each is waiter)
+                del self._waiter[at : at + 2]
+            return True
 
     def _error(self) -> BaseException:
         error = self._value
@@ -375,8 +398,3 @@ class Reply(pykka.Future[T]):
             child.cancel(expired=self._state == EXPIRED)
         if self._cell is not None and self.work == CLAIMED:
             self._cell.cancel_running(self)
-
-
-def _resolve(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -144,8 +144,7 @@ class ModelActor(Actor):
         elif isinstance(message, Failed):
             self.failed(message.call, message.error)
         elif isinstance(message, Again):
-            if not message.call.deferred.done:
-                self._begin(message.call)
+            self._begin_again(message.call)
         elif isinstance(message, Insist):
             self._budget.called()
             self._begin(Call(self, self.defer(), message.request, retries=message.retries))
@@ -164,6 +163,14 @@ class ModelActor(Actor):
         call.beginning = True
         self.background(self._attempt(call), then=call, of=call.deferred)
         call.beginning = False
+
+    def _begin_again(self, call: Call) -> None:
+        if call.deferred.done:
+            return
+        try:
+            self._begin(call)
+        except OverloadedError as error:  # by attempts that were cancelled and do not end
+            call.deferred.set_exception(error)
 
     async def _attempt(self, call: Call) -> Completion | Embeddings:
         request = call.asked
@@ -197,9 +204,11 @@ class ModelActor(Actor):
     def _checked(self, call: Call, answer: Completion | Embeddings) -> Completion | Embeddings:
         """The answer, which a provider of somebody else's may have got wrong."""
         given: object = answer
-        if isinstance(given, Completion) or not isinstance(call.request, Complete):
+        wanted = Embeddings if type(call.request) is Embed else Completion
+        if isinstance(given, wanted):
             return answer
-        raise self._misbehaved(f"gave a {type(given).__name__}, no Completion", call.request)
+        why = f"gave a {type(given).__name__}, no {wanted.__name__}"
+        raise self._misbehaved(why, call.asked)
 
     def _embedder(self, model: str) -> Embedder:
         provider = self._provider

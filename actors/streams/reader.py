@@ -21,6 +21,7 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 from understudy.actors.kernel.dispatchers.threads import current_worker
+from understudy.actors.kernel.parking import resolve
 from understudy.actors.kernel.reply import Reply
 from understudy.actors.streams.buffer import WINDOW, StreamBuffer
 from understudy.messages.chunks import AnyChunk, StreamEnd, StreamFailed, TextDelta
@@ -197,7 +198,7 @@ class Reader:
                 waiting.set_result(None)
         else:
             with suppress(RuntimeError):  # its loop is closed: nobody waits there any more
-                waiting.get_loop().call_soon_threadsafe(_resolve, waiting)
+                waiting.get_loop().call_soon_threadsafe(resolve, waiting)
 
     def _fallen(self, missed: int) -> list[AnyChunk]:
         buffer = self._buffer
@@ -245,11 +246,6 @@ def subscribe(
         if not text_only:
             buffer.text_only = False
     return reader
-
-
-def _resolve(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
 
 
 def _joined(batch: list[AnyChunk]) -> list[AnyChunk]:
