@@ -154,7 +154,7 @@ class Dispatch:
                 sink=sink,
             )
             if timeout is not None:
-                system.wheel.add(reply, system.now() + timeout)
+                system.wheel.sooner(reply, system.now() + timeout)
             return reply
         try:
             pool = self._crew.pool_of(launch.target)

@@ -42,12 +42,29 @@ def gather(
         joined.set([])
     system = next((each._cell.system for each in replies if each._cell is not None), None)
     if timeout is not None and system is not None:
-        for each in replies:
-            joined.adopt(each)
+        joined.adopt(_All(replies))
         system.wheel.add(joined, system.now() + timeout)
     for reply in replies:
         reply.add_done_callback(one)
     return joined
+
+
+class _All:
+    """What ends with a joined answer; each of them stays the child of whoever has asked."""
+
+    __slots__ = ("_replies",)
+
+    def __init__(self, replies: list[Reply[Any]]) -> None:
+        self._replies = replies
+
+    def cancel(self, *, expired: bool = False) -> bool:
+        """Cancel those that are left."""
+        cancelled = [each.cancel(expired=expired) for each in self._replies]
+        return any(cancelled)
+
+    def children(self) -> list[Reply[Any]]:
+        """As those of a `Reply`, for whoever looks what is waited for."""
+        return self._replies
 
 
 def adopt(future: pykka.Future[Any]) -> Reply[Any]:

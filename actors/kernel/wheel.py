@@ -67,16 +67,19 @@ class DeadlineWheel:
         self._lock = allocate_lock()
 
     def add(self, reply: Reply[Any], deadline: float) -> None:
-        """Expire `reply` at `deadline` unless it is answered before."""
+        """Expire `reply` at `deadline` unless it is answered before. Once; else see `sooner`."""
         slot = int(deadline * 100) + 1
+        reply._deadline = deadline
         if slot - self._passed > NEAR:
             second = int(deadline)
             far = self._far.get(second)
             if far is None:
                 far = self._open_far(second)
-            reply._bucket, reply._deadline = far, deadline
+            reply._bucket = far
             far[id(reply)] = reply
             if second * 100 > self._passed:
+                if reply._state:  # it was cancelled meanwhile, and has found itself nowhere
+                    far.pop(id(reply), None)
                 return
             far.pop(id(reply), None)  # that second has begun meanwhile
         bucket = self._buckets.get(slot)
@@ -84,9 +87,18 @@ class DeadlineWheel:
             bucket = self._open(slot)
         reply._bucket = bucket
         bucket[id(reply)] = reply
-        if slot <= self._passed:
+        if slot <= self._passed or reply._state:
             bucket.pop(id(reply), None)
             reply.cancel(expired=True)
+
+    def sooner(self, reply: Reply[Any], deadline: float) -> None:
+        """Expire `reply` at `deadline` already, if it would not before (on the loop's thread)."""
+        bucket = reply._bucket
+        if bucket is not None:
+            if reply._deadline <= deadline:
+                return
+            bucket.pop(id(reply), None)
+        self.add(reply, deadline)
 
     def _open_far(self, second: int) -> dict[int, Reply[Any]]:
         with self._lock:

@@ -1,5 +1,6 @@
 """What a Reply keeps of its children and of those who wait, while others come and go."""
 
+import asyncio
 import builtins
 import logging
 import sys
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from understudy.actors.kernel import reply as kernel_reply
+from understudy.actors.kernel.context import in_hand
+from understudy.actors.kernel.gathering import gather
 from understudy.actors.kernel.reply import Reply
 from understudy.messages.errors import DeadlineExceededError
 
@@ -139,3 +142,40 @@ def test_an_answer_that_comes_as_the_time_is_over(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(kernel_reply, "park", too_late)
     assert reply.get(timeout=0.0) == 1
+
+
+async def test_a_handler_that_gathers_again_and_again_keeps_nothing(stage: "Stage") -> None:
+    """What it has waited for, with a time for all of it, is no child of its message any more."""
+    ref, other = await stage.doer(), await stage.sync_doer()
+
+    async def work(_: Any) -> tuple[list[Any], int]:
+        found = await gather([other.request(1), other.request(2)], timeout=10)
+        hand = in_hand.get()
+        assert hand is not None
+        assert hand.scope is not None
+        return found, len(hand.scope.children())
+
+    assert await ref.request(work) == ([1, 2], 0)
+
+
+async def test_what_is_gathered_ends_with_its_time_and_with_its_handler(stage: "Stage") -> None:
+    """All that is left is cancelled, whichever comes first."""
+    ref, other = await stage.doer(), await stage.doer()
+    asked: list[Reply[Any]] = []
+
+    async def work(_: Any) -> Any:
+        asked.extend(other.request(lambda _: asyncio.Event().wait()) for _ in range(2))
+        try:
+            return await gather(asked[-2:], timeout=1)
+        except DeadlineExceededError:
+            return "too late"
+
+    late = ref.request(work)
+    await stage.turn()
+    stage.clock.advance(1.1)
+    assert await late == "too late"
+    cancelled = ref.request(work)
+    await stage.turn()
+    cancelled.cancel()
+    await stage.turn()
+    assert [reply.cancelled for reply in asked] == [True] * 4

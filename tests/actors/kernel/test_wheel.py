@@ -87,3 +87,34 @@ async def test_deadlines_are_added_from_any_thread(stage: "Stage") -> None:
             await ask
     go.set()
     await busy
+
+
+@pytest.mark.parametrize("seconds", [0.5, 100.0])
+async def test_a_request_that_was_cancelled_on_its_way_leaves_nothing(seconds: float) -> None:
+    """Another thread may cancel what it belongs to just before its deadline is noted."""
+    clock = ManualClock()
+    wheel = DeadlineWheel(clock, asyncio.get_running_loop(), lambda fn: fn())
+    reply: Reply[Any] = Reply()
+    reply.cancel()
+    wheel.add(reply, clock.now() + seconds)
+    assert not any([*wheel._buckets.values(), *wheel._far.values()])
+    assert reply.cancelled
+    wheel.close()
+
+
+@pytest.mark.parametrize("first", [0.5, 7.5, 20.0])
+@pytest.mark.parametrize("second", [0.5, 7.5, 20.0])
+async def test_of_two_deadlines_the_sooner_counts(first: float, second: float) -> None:
+    """Whichever was noted first, and however far away they are."""
+    clock = ManualClock()
+    wheel = DeadlineWheel(clock, asyncio.get_running_loop(), lambda fn: fn())
+    reply: Reply[Any] = Reply()
+    wheel.add(reply, clock.now() + first)
+    wheel.sooner(reply, clock.now() + second)
+    assert sum(map(len, [*wheel._buckets.values(), *wheel._far.values()])) == 1
+    for seconds, done in ((min(first, second) - 0.1, False), (0.12, True)):
+        clock.advance(seconds)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert reply.done is done
+    wheel.close()
