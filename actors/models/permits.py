@@ -74,7 +74,8 @@ def told(limiter: Ref[Any], acquire: Acquire) -> bool:  # Any: as above
     asking costs three times as much as telling. Only on the loop, where both of them live.
     """
     cell = limiter.cell
-    if cell.scheduled or not getattr(cell.actor, "free", False):
+    # Suspended it is between two lives, or for good: what the last one has said counts no more.
+    if cell.scheduled or cell.suspended or not getattr(cell.actor, "free", False):
         return False
     cell.post(Envelope(acquire, None, None, None, None, cell, _ANSWER))
     return True

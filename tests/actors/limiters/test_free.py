@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from understudy.actors.models.permits import gave_up, settle, told
+from understudy.messages.control import ActorState
 from understudy.messages.limits import Acquire, Adjust, Headroom, Limit, LimiterStats, Settle
 
 if TYPE_CHECKING:
@@ -142,3 +143,17 @@ def test_a_limiter_that_has_ended_is_asked(play: "Play") -> None:
         return begin(desk, "next")
 
     assert not play(main)
+
+
+def test_a_limiter_between_two_lives_is_asked(play: "Play") -> None:
+    """What the life said that has failed counts no more; the next one grants."""
+
+    async def main(desk: "Desk") -> list[object]:
+        assert begin(desk, "broken")
+        settle(desk.ref, Settle(ticket="broken", headroom=(None,)))  # type: ignore[arg-type]
+        await asyncio.sleep(0.001)
+        found: list[object] = [desk.ref.state, begin(desk, "between")]
+        await desk.ask()
+        return [*found, begin(desk, "again")]
+
+    assert play(main) == [ActorState.RESTARTING, False, True]
