@@ -32,13 +32,12 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from understudy.actors.kernel.dispatchers.base import run_slice
-from understudy.actors.kernel.reply import FAILED, QUEUED, STASHED, WAITING
+from understudy.actors.kernel.reply import FAILED, QUEUED, STASHED, WAITING, Reply
 from understudy.actors.kernel.waits import chain_of
 from understudy.messages.errors import OverloadedError
 
 if TYPE_CHECKING:
     from understudy.actors.kernel.cell import Cell
-    from understudy.actors.kernel.reply import Reply
     from understudy.messages.envelope import Envelope
 
 _here = threading.local()
@@ -153,13 +152,15 @@ class ThreadsDispatcher:
         """A request that somebody here waits for, and that waits for a thread here itself."""
         seen: list[Any] = list(self._waits.values())  # Any: whatever can be cancelled, too
         while seen:
-            reply: Reply[Any] = seen.pop()
-            children = getattr(reply, "children", None)
+            each = seen.pop()
+            children = getattr(each, "children", None)
             if children is not None:
                 seen.extend(children())
-            cell = getattr(reply, "_cell", None)
-            if cell is not None and cell.dispatcher.hands is self and _waits_in_line(reply):
-                return reply
+            if not isinstance(each, Reply):
+                continue  # such as background work, which has its place on the loop
+            cell = each.cell
+            if cell is not None and cell.dispatcher.hands is self and _waits_in_line(each):
+                return each
         return None
 
     def _overloaded(self, chain: tuple[str, ...]) -> OverloadedError:

@@ -244,3 +244,21 @@ async def test_what_would_need_another_thread_is_refused_wherever_it_is_asked(
     end.set()
     assert await held is True
     assert await leaf.request("free again") == "free again"
+
+
+async def test_who_waits_may_have_work_in_the_background(stage: "Stage") -> None:
+    """All threads wait for handlers with background work on the loop: that waits for no thread."""
+    stage.size = 1
+    target, gate = await stage.doer(), asyncio.Event()
+    inner, outer, third = [await stage.thread_doer() for _ in range(3)]
+
+    def both(actor: Actor) -> Any:
+        actor.background(gate.wait(), then=lambda _: None)
+        return target.ask(lambda _: gate.wait())
+
+    first = outer.request(lambda _: inner.ask(both))
+    await stage.until(lambda: target.ledger.accepted == 1)
+    second = third.request(lambda _: target.ask(lambda _: gate.wait()))
+    await stage.turn()
+    gate.set()
+    assert [await first, await second] == [True, True]
