@@ -185,11 +185,12 @@ class ModelActor(Actor):
                 call.waited += permit.waited
             held = True
             answer = self._checked(call, await self._answer(call))
+            ended = succeeded(acquire.ticket, answer)
         except BaseException as error:
             ticket = acquire.ticket
             settle(limiter, failed(ticket, error, request) if held else gave_up(ticket))
             raise
-        settle(limiter, succeeded(acquire.ticket, answer))
+        settle(limiter, ended)
         return answer
 
     def _answer(self, call: Call) -> Awaitable[Completion | Embeddings]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from typing import Any
 
+import msgspec
 import pytest
 from tests.actors.models.model_stage import REQUEST, answer, down
 
@@ -49,6 +50,30 @@ def test_a_wrong_answer_is_an_error_and_gives_its_permit_back(
         for _ in range(2):
             with pytest.raises(ResponseError, match=f"acme gave a .*, no {wanted.__name__}"):
                 await model.request(request_, timeout=5)
+        await asyncio.sleep(1)
+        stats: LimiterStats = await limiter.request(AskStats())
+        return stats
+
+    assert SimRuntime(1).run(main).in_flight == 0
+
+
+class Unmeasured(Wrong):
+    """It has forgotten to say what was used, even that nobody knows."""
+
+    async def complete(self, request: Complete, *, timeout: float | None = None) -> Any:
+        del request, timeout
+        return msgspec.structs.replace(answer(), usage=None)
+
+
+def test_an_answer_that_cannot_be_reckoned_gives_its_permit_back() -> None:
+    """The call fails, and the next one finds a free place."""
+
+    async def main(rt: Runtime) -> LimiterStats:
+        limiter = await rt.aspawn(child(LimiterActor, "acme", Limit(max_concurrent=1)))
+        model = await rt.aspawn(child(ModelActor, Unmeasured(), lambda _: limiter))
+        for _ in range(2):
+            with pytest.raises(AttributeError):
+                await model.request(REQUEST, timeout=5)
         await asyncio.sleep(1)
         stats: LimiterStats = await limiter.request(AskStats())
         return stats
