@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from understudy.actors.kernel.errors import ActorDeadError
+from understudy.actors.kernel.mailbox import Mailbox
 from understudy.actors.kernel.options import MailboxOptions
 from understudy.actors.kernel.ref import Ref
+from understudy.actors.kernel.reply import WITHDRAWN
 from understudy.messages.control import Overflow
 from understudy.messages.errors import (
     ConfigError,
@@ -200,3 +202,24 @@ def test_mailbox_options_are_checked() -> None:
         MailboxOptions(capacity=0)
     with pytest.raises(ConfigError, match="drop_oldest"):
         MailboxOptions(overflow="block")  # type: ignore[arg-type]
+
+
+async def test_what_was_claimed_too_late_is_no_ones_work(
+    stage: "Stage", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled by another thread before it is put aside, it says that it was never begun."""
+    ref = await stage.sync_doer()
+    bury, found = Mailbox._bury, list[Any]()
+
+    def cancelled_first(cell: Mailbox) -> None:
+        for env in cell.fallen or ():
+            env.reply.cancel()
+        bury(cell)
+
+    monkeypatch.setattr(Mailbox, "_bury", cancelled_first)
+    reply = ref.request("late", timeout=0.5)
+    reply.add_done_callback(lambda done: found.append((done.work, repr(done))))
+    stage.clock.advance(1)
+    await stage.turn()
+    assert found == [(WITHDRAWN, "<Reply cancelled>")]
+    assert ref.ledger.expired == 1
