@@ -78,7 +78,7 @@ class Blame:
 
 
 class Answering:
-    """One answer on its way; see the module's docstring. Leave it through `aclose`."""
+    """One answer on its way; see the module's docstring. Close its `Incoming` in the end."""
 
     def __init__(
         self, incoming: Incoming, payloads: Payloads, assembly: Assembly, blame: Blame
@@ -106,15 +106,13 @@ class Answering:
         if self._incoming.status != 200:
             raise await self._refusal()
         payloads, assembly = self._payloads, self._assembly
-        if payloads.over or self._assembly.ended:
-            self._check_finished()
+        if payloads.over or assembly.ended:
+            await self._finish()
             return None
         whole = payloads.framing == "whole"
-        part = await (self._incoming.read() if whole else self._incoming.next())
-        pieces = self._take(payloads.take(part))
-        if assembly.ended and not whole:
-            await self._incoming.drain()
-        return pieces
+        return self._take(
+            payloads.take(await (self._incoming.read() if whole else self._incoming.next()))
+        )
 
     async def pour(self, sink: Sink) -> None:
         """All pieces into a sink, as fast as it has room; each where its bytes arrive.
@@ -140,9 +138,7 @@ class Answering:
                 self._give(self._take(payloads.take(await incoming.read())))
             elif await incoming.pour(self._arrived):
                 self._give(self._take(payloads.take(None)))
-        if not payloads.over:
-            await incoming.drain()
-        self._check_finished()
+        await self._finish()
 
     def _arrived(self, part: bytes) -> bool:
         self._give(self._take(self._payloads.take(part)))
@@ -169,7 +165,7 @@ class Answering:
         )
 
     def blamed(
-        self, error: ModelError | DeadlineExceededError, *, delivered: bool
+        self, error: ModelError | DeadlineExceededError
     ) -> ModelError | DeadlineExceededError:
         """The error with what is known here: the text that had come, and what it cost."""
         error.partial = self._assembly.text
@@ -177,18 +173,17 @@ class Answering:
             error.usage = self._assembly.counted()
         if isinstance(error, DeadlineExceededError):
             return error
-        error.retryable = error.retryable and not delivered
+        error.retryable = error.retryable and not self.delivered
         return self._blame.named(error)
-
-    async def aclose(self) -> None:
-        """Close the socket unless the answer was read to its end."""
-        await self._incoming.aclose()
 
     async def _refusal(self) -> ModelError:
         refusal = read_refusal(await self._incoming.read())
         return self._blame.refused(refusal, self._incoming.status)
 
-    def _check_finished(self) -> None:
+    async def _finish(self) -> None:
+        """All that was wanted is there: see what else comes, and whether something is missing."""
+        if not self._payloads.over:
+            await self._incoming.drain()
         if not self._assembly.finished:
             told = "the stream ended before its end marker"
             raise StreamBrokenError(told, retryable=True)

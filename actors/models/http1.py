@@ -184,6 +184,10 @@ class Http1Connection(asyncio.Protocol):
             pouring = self._pouring = Pouring(take)
             try:
                 await self.more(timeout)
+            except asyncio.CancelledError:
+                if isinstance(pouring.error, (KeyboardInterrupt, SystemExit)):
+                    raise pouring.error from None  # nobody else would hear of it
+                raise
             finally:
                 self._pouring = None
             if pouring.error is not None:

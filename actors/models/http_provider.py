@@ -138,50 +138,50 @@ class HttpProvider(ABC):
     async def complete(self, request: Complete, *, timeout: float | None = None) -> Completion:
         """Ask once, without streaming (see `Provider.complete`)."""
         stream = self.streams_anyway(request)
-        answer = self._answering(
-            request, await self._asked(request, timeout, stream=stream), stream=stream
-        )
+        incoming = await self._asked(request, timeout, stream=stream)
+        answer = None
         try:
+            answer = self._answering(request, incoming, stream=stream)
             while await answer.next() is not None:
                 pass
             return answer.completion()
         except (ModelError, DeadlineExceededError) as error:
-            raise answer.blamed(error, delivered=False) from error.__cause__
+            raise _blamed(error, answer) from error.__cause__
         finally:
-            await answer.aclose()
+            await incoming.aclose()
 
     async def stream(
         self, request: Complete, *, timeout: float | None = None
     ) -> AsyncGenerator[Piece, None]:
         """Ask once; pieces, then the `Completion` (see `Provider.stream`)."""
-        answer = self._answering(
-            request, await self._asked(request, timeout, stream=True), stream=True
-        )
-        delivered = False
+        incoming = await self._asked(request, timeout, stream=True)
+        answer = None
         try:
+            answer = self._answering(request, incoming, stream=True)
             while (pieces := await answer.next()) is not None:
                 for piece in pieces:
-                    delivered = True
+                    answer.delivered = True
                     yield piece
             yield answer.completion()
         except (ModelError, DeadlineExceededError) as error:
-            raise answer.blamed(error, delivered=delivered) from error.__cause__
+            raise _blamed(error, answer) from error.__cause__
         finally:
-            await answer.aclose()
+            await incoming.aclose()
 
     async def push(
         self, request: Complete, sink: Sink, *, timeout: float | None = None
     ) -> Completion:
         """As `stream`, into a sink (see `streaming.Pusher`), without a generator in between."""
         incoming = await self._asked(request, timeout, stream=True)
-        answer = self._answering(request, incoming, stream=True, retain=sink.retain)
+        answer = None
         try:
+            answer = self._answering(request, incoming, stream=True, retain=sink.retain)
             await answer.pour(sink)
             return answer.completion()
         except (ModelError, DeadlineExceededError) as error:
-            raise answer.blamed(error, delivered=answer.delivered) from error.__cause__
+            raise _blamed(error, answer) from error.__cause__
         finally:
-            await answer.aclose()
+            await incoming.aclose()
 
     async def aclose(self) -> None:  # noqa: B027 - what a Provider promises; there is nothing
         """Nothing to let go of: connections are the transport's."""
@@ -231,3 +231,10 @@ class HttpProvider(ABC):
     def _blame(self, incoming: Incoming, model: str) -> Blame:
         exchange = self._exchange
         return Blame(self._name, model, incoming, self.request_id_header, exchange.scrub)
+
+
+def _blamed(
+    error: ModelError | DeadlineExceededError, answer: Answering | None
+) -> ModelError | DeadlineExceededError:
+    """The error, with what is known where an answer has begun."""
+    return error if answer is None else answer.blamed(error)

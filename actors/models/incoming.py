@@ -110,8 +110,12 @@ class Incoming:
         try:
             with self._patience:
                 over = await self._answer.pour(self._take)
+        except UnderstudyError:
+            raise  # of `take`: some are a `TimeoutError` too
         except (TimeoutError, httpx.HTTPError) as error:
             raise self._named(error) from error
+        finally:
+            self._taker = None  # it leads back here, and a cycle is the garbage collector's
         if over:
             self._patience.close()
         return over
@@ -119,12 +123,14 @@ class Incoming:
     async def drain(self) -> None:
         """After the end marker: read the bytes that end the body, so that the connection lives.
 
-        A server that does not end it within a second loses the connection; the answer stands.
+        A server that does not end it within a second, or the deadline, loses the connection; the
+        answer stands.
         """
         if self._answer.at_hand() is not None:
             self._patience.close()
             return
-        self._patience.limit = self._loop.time() + _DRAIN
+        limit = self._loop.time() + _DRAIN
+        self._patience.limit = limit if self._end is None else min(limit, self._end)
         try:
             with self._patience:
                 while await self._answer.read() is not None:

@@ -70,10 +70,11 @@ class LlhttpConnection(Http1Connection):
         """An answer; one that nobody asked for ends the connection's use."""
         if self.over:
             raise ValueError("unasked")
+        self.reason = b""
 
     def on_status(self, reason: bytes) -> None:
-        """The words behind the number."""
-        self.reason = reason
+        """The words behind the number, or some of them."""
+        self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One line of the head, or of what follows the body, which nobody reads."""

@@ -206,12 +206,16 @@ class LeasedTransport(httpx.AsyncBaseTransport):
         self, leases: Leases[Http1Connection], timeout: float | None
     ) -> Http1Connection | None:
         try:
-            return await leases.borrow(timeout)
+            connection = await leases.borrow(timeout)
         except TimeoutError as error:
             msg = f"all {self._max_connections} connections stayed busy"
             raise httpx.PoolTimeout(msg) from error
         except LeasesClosedError as error:
             raise httpx.ConnectError("the transport is closed") from error
+        if connection is not None and not connection.reusable:
+            connection.abort()  # something came between it was handed over and this turn
+            return None
+        return connection
 
     async def _connect(self, target: Target, timeouts: Timeouts) -> Http1Connection:
         scheme, _, port = target.origin
