@@ -25,6 +25,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, cast
 
 import httpcore
@@ -45,11 +46,16 @@ _NOTHING = "Server disconnected without sending a response."
 
 
 class Pouring:
-    """A body that is taken where it arrives, in the loop's callback and not in a task."""
+    """A body that is taken where it arrives, in the loop's callback and not in a task.
 
-    __slots__ = ("_take", "enough", "error")
+    The callback runs in the context of whoever opened the connection; `take` runs in that of who
+    waits, or a context variable would name somebody else's request.
+    """
+
+    __slots__ = ("_run", "_take", "enough", "error")
 
     def __init__(self, take: Callable[[bytes], bool]) -> None:
+        self._run = copy_context().run
         self._take = take
         self.enough = False
         self.error: BaseException | None = None
@@ -57,7 +63,7 @@ class Pouring:
     def took(self, part: bytes) -> bool:
         """Whether the next part is wanted too; what it raises belongs to whoever waits."""
         try:
-            self.enough = not self._take(part)
+            self.enough = not self._run(self._take, part)
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self.enough, self.error = True, error
         return not self.enough

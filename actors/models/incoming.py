@@ -96,7 +96,7 @@ class Incoming:
         """Have each chunk taken where it arrives, until `take` says that it is enough.
 
         Args:
-            take: plain; it is called on the loop, in no task and in nobody's context.
+            take: plain; it is called on the loop, in no task, and in a copy of this context.
 
         Returns:
             True at the end of the body, False when there was enough.

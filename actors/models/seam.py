@@ -80,6 +80,8 @@ class Reading(Protocol):
     async def pour(self, take: Callable[[bytes], bool]) -> bool:
         """Have what comes of the body taken where it arrives, until `take` says False.
 
+        `take` is called in the context of whoever awaits this, or in a copy of it.
+
         Returns:
             True at the end of the body, False when `take` wants no more just now.
 

@@ -4,10 +4,12 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import httpx
 import pytest
+from tests.actors.models.raw_servers import raw, take_request
 from tests.actors.models.scripted_socket import Basin, ScriptedSocket, scripted
 
 from understudy.actors.models.h11_connection import H11Connection
@@ -29,6 +31,7 @@ ASK = Complete(model="m", messages=(UserMessage(content="hi"),))
 HEAD = b"HTTP/1.1 200 Fine Words\r\ncontent-type: text/event-stream\r\n\r\n"
 TEXT = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+WHOSE: ContextVar[str] = ContextVar("whose", default="nobody's")
 
 
 def playing(
@@ -216,3 +219,35 @@ async def test_a_sink_that_is_closed_in_the_middle(*, cut: bool) -> None:
             await provider(transport).push(ASK, sink)
         assert [text for _, text in sink.said] == ["a", "a"]
         assert transport.stats.lent == 0
+
+
+async def test_whose_context_a_stream_is_taken_in() -> None:
+    """That of its call, also on a connection that another call has opened."""
+    seen: list[str] = []
+
+    class Looking(Basin):
+        def offer(self, text: str) -> bool:
+            seen.append(WHOSE.get())
+            return super().offer(text)
+
+    body = TEXT + TEXT + DONE
+    head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-length: %d\r\n\r\n" % len(body))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await take_request(reader)
+            for piece in (head, TEXT, TEXT + DONE):
+                await asyncio.sleep(0)
+                writer.write(piece)
+                await writer.drain()
+        await reader.read()
+
+    async def ask(transport: LeasedTransport, url: str, whose: str) -> None:
+        WHOSE.set(whose)
+        settings = ProviderSettings(base_url=url)
+        await OpenAIChat(settings, transport, profile=COMPATIBLE).push(ASK, Looking())
+
+    async with raw(serve) as url, LeasedTransport(trust_env=False) as transport:
+        for whose in ("mine", "yours"):
+            await asyncio.create_task(ask(transport, url, whose))
+    assert seen == ["mine", "mine", "yours", "yours"]
