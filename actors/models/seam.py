@@ -11,7 +11,7 @@ closing one early closes its socket.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, cast
 
 import httpx
@@ -130,7 +130,7 @@ class HttpxWire:
 
 
 class _HttpxReading:
-    """A response of httpx, without decoding: `aiter_raw` would leave generators behind."""
+    """A response of httpx, without decoding; what reads it is closed with it."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
@@ -148,13 +148,17 @@ class _HttpxReading:
     async def pour(self, take: Callable[[bytes], bool]) -> bool:
         """See `Reading`."""
         async for part in self._parts:
-            if not take(part):
+            if part and not take(part):  # nothing is no sign of life
                 return False
         return True
 
     async def aclose(self) -> None:
         """See `Reading`."""
-        await self._stream.aclose()
+        try:
+            if isinstance(self._parts, AsyncGenerator):
+                await self._parts.aclose()
+        finally:
+            await self._stream.aclose()
 
 
 def target_of(url: httpx.URL) -> Target:

@@ -22,7 +22,12 @@ from understudy.actors.models.provider import ProviderSettings, TextPiece
 from understudy.actors.models.seam import Outgoing, target_of
 from understudy.actors.models.transport import LeasedTransport
 from understudy.messages.chat import UserMessage
-from understudy.messages.errors import DeadlineExceededError, RunCancelledError
+from understudy.messages.errors import (
+    DeadlineExceededError,
+    ResponseError,
+    RunCancelledError,
+    StreamBrokenError,
+)
 from understudy.messages.models import Complete
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +66,7 @@ class Silence:
 
     def __init__(self, patience: Patience) -> None:
         self.limits: list[float] = []
+        self.ends = asyncio.Event()
         self._patience = patience
 
     def at_hand(self) -> None:
@@ -70,18 +76,23 @@ class Silence:
         self.limits.append(self._patience.limit)
 
     async def pour(self, take: Callable[[bytes], bool]) -> bool:
-        return take(b"x")
+        """One piece, and then nothing more until `ends`."""
+        is_enough = not take(b"x")
+        self.limits.append(self._patience.limit)
+        if not is_enough:
+            await self.ends.wait()
+        return not is_enough
 
     async def aclose(self) -> None:
         pass
 
 
-def incoming(end: float | None) -> tuple[Incoming, Silence]:
-    """An answer whose deadline is `end`."""
+def incoming(end: float | None, **set_: Any) -> tuple[Incoming, Silence]:  # Any: settings
+    """An answer whose deadline is `end`, with settings."""
     loop = asyncio.get_running_loop()
     patience = Patience(Watch(loop))
     silence = Silence(patience)
-    settings, first = ProviderSettings(), loop.time() + 60
+    settings, first = ProviderSettings(**set_), loop.time() + 60
     limits: dict[str, Any] = {"where": "x", "first": first, "end": end, "scrub": str}
     return Incoming(silence, settings, patience, loop, **limits), silence
 
@@ -251,3 +262,36 @@ async def test_whose_context_a_stream_is_taken_in() -> None:
         for whose in ("mine", "yours"):
             await asyncio.create_task(ask(transport, url, whose))
     assert seen == ["mine", "mine", "yours", "yours"]
+
+
+async def test_a_piece_does_not_move_the_deadline() -> None:
+    """The next silence may last until then, and no longer."""
+    now = asyncio.get_running_loop().time()
+    answer, silence = incoming(now + 1, idle_timeout=30)
+    silence.ends.set()
+    assert await answer.pour(lambda _: True)
+    assert silence.limits == [now + 1]
+    answer, silence = incoming(now + 50, idle_timeout=30)
+    silence.ends.set()
+    assert await answer.pour(lambda _: True)
+    assert now + 30 <= silence.limits[0] < now + 50
+
+
+async def test_silence_behind_the_first_piece() -> None:
+    """The server has begun: a shorter limit holds from then on, in the wait that is under way."""
+    answer, _ = incoming(None, idle_timeout=0.01)
+    with pytest.raises(StreamBrokenError, match=r"silent for 0\.01 s"):
+        async with asyncio.timeout(2):
+            await answer.pour(lambda _: True)
+
+
+async def test_a_poured_answer_is_bounded() -> None:
+    """Where it exceeds its bound it is refused, and its socket closed."""
+    transport, _ = playing(HEAD + TEXT, TEXT, TEXT)
+    settings = ProviderSettings(base_url="http://127.0.0.1:9/v1", max_response_bytes=2 * len(TEXT))
+    sink = Basin(9)
+    async with transport:
+        with pytest.raises(ResponseError, match="max_response_bytes="):
+            await OpenAIChat(settings, transport, profile=COMPATIBLE).push(ASK, sink)
+        assert len(sink.said) == 2
+        assert transport.stats.lent == 0

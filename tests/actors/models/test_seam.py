@@ -1,12 +1,14 @@
 """The seam: the short way, and the way of every other transport of httpx."""
 
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 
 from understudy.actors.models.openai import OpenAIChat
 from understudy.actors.models.profiles import COMPATIBLE
 from understudy.actors.models.provider import ProviderSettings
-from understudy.actors.models.seam import target_of
+from understudy.actors.models.seam import HttpxWire, Outgoing, target_of
 from understudy.actors.models.transport import LeasedTransport
 from understudy.messages.chat import UserMessage
 from understudy.messages.errors import ResponseError
@@ -64,3 +66,33 @@ def test_an_address_taken_apart() -> None:
     assert target.origin == ("https", "bücher.example", 443)
     assert (target.host, target.path) == ("xn--bcher-kva.example", b"/a%20b?c=d")
     assert target.whole == b"https://xn--bcher-kva.example/a%20b?c=d"
+
+
+async def test_a_body_of_httpx_that_is_left() -> None:
+    """The generator that reads it ends then and there; a piece of nothing is none."""
+    told: list[str] = []
+
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                for part in (b"", b"one", b"two"):
+                    yield part
+            finally:
+                told.append("ended")
+
+        async def aclose(self) -> None:
+            told.append("closed")
+
+    wire = HttpxWire(httpx.MockTransport(lambda _: httpx.Response(200, stream=Body())))
+    target = target_of(httpx.URL("http://127.0.0.1:9/"))
+    answer = await wire.send(Outgoing(target, (), b""), {})
+    taken: list[bytes] = []
+
+    def take(part: bytes) -> bool:
+        taken.append(part)
+        return False
+
+    assert not await answer.pour(take)
+    assert taken == [b"one"]
+    await answer.aclose()
+    assert told == ["ended", "closed"]
