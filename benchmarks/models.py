@@ -59,7 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def take(server: ModelServer, contender: str, **options: float) -> dict[str, float]:
     """What one contender finds, in a process of its own."""
-    loop = "uvloop" if contender.endswith("fast") else "asyncio"
+    loop = "uvloop" if "-fast" in contender else "asyncio"
     command = [sys.executable, "-m", "benchmarks.models_client", contender, server.base_url]
     command += ["--loop", loop, "--options", json.dumps(options)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - ourselves
@@ -91,15 +91,19 @@ def _requests(given: argparse.Namespace) -> Iterator[Row]:
         ("fast", 128): (5_000, 0.55),
         ("fast", 1_000): (4_000, 0.55),
     }
-    contenders = [f"{how}-{kind}" for kind in KINDS for how in ("agent", "raw")]
     with running() as server:
         for size in (16, 128, 1_000):
+            contenders = [f"{how}-{kind}" for kind in KINDS for how in ("agent", "raw")]
+            if size == 1_000:
+                contenders += [f"agent-{kind}-spared" for kind in KINDS]
             found = in_turns(server, contenders, given.rounds, size=size, total=given.total)
             for kind in KINDS:
                 least, share = reaches[kind, size]
                 reach = [Reach(least, at_least=True, absolute=True)]
                 reach += [Reach(share, at_least=True)] if share else []
                 yield _rate(f"requests, {size} in flight, {kind}", found, kind, tuple(reach))
+                if size == 1_000:
+                    yield _rate("the same, the collector spared", found, kind, (), "-spared")
             few = given.total // (2 if size == 16 else 8)
             client = take(server, "client-plain", size=size, total=max(size, few))
             yield Row(
@@ -122,9 +126,13 @@ def _latency(given: argparse.Namespace) -> Iterator[Row]:
 
 
 def _rate(
-    label: str, found: dict[str, dict[str, float]], kind: str, reach: tuple[Reach, ...]
+    label: str,
+    found: dict[str, dict[str, float]],
+    kind: str,
+    reach: tuple[Reach, ...],
+    how: str = "",
 ) -> Row:
-    ours, floor = found[f"agent-{kind}"], found[f"raw-{kind}"]
+    ours, floor = found[f"agent-{kind}{how}"], found[f"raw-{kind}"]
     note = f"{ours['cpu']:.0f} us CPU each, floor {floor['cpu']:.0f}"
     return Row(
         label=label, value=ours["rate"], unit="/s", floor=floor["rate"], reach=reach, note=note
