@@ -232,6 +232,8 @@ async def test_what_would_need_another_thread_is_refused_wherever_it_is_asked(
     waits = outer.request(lambda _: middle.ask(asks_back))
     held = other.request(lambda _: idle.ask(lambda _: end.wait()))
     await stage.until(lambda: middle.ledger.running and idle.ledger.running)
+    # A thread that has sent its request may not wait for the answer yet.
+    await stage.until(lambda: stage.bulkheads[0].blocked == 2)
     stranger = (await stage.thread_doer()).request("only waits for a thread")
     await stage.turn()
     assert not stranger.done
