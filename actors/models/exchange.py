@@ -37,6 +37,7 @@ from understudy.messages.errors import (
     ModelError,
     ResponseError,
     ServerError,
+    UnderstudyError,
 )
 
 _HIDDEN = "***"
@@ -102,34 +103,20 @@ class Exchange:
         end = None if timeout is None else started + timeout
         limit = started + self._settings.connect_timeout + self._settings.first_byte_timeout
         where = f"{self._provider}:{model}"
-        target = _target(self._base_url + path)
-        outgoing = Outgoing(
-            target,
-            (
-                *self._headers,
-                *(_encoded(headers) if headers else ()),
-                (b"content-length", b"%d" % len(body)),
-            ),
-            body,
-        )
+        outgoing = self._outgoing(path, body, headers)
         patience = Patience(watch)
         patience.limit = limit if end is None else min(limit, end)
         try:
             with patience:
                 answer = await self._wire.send(outgoing, self._timeouts)
-        except TimeoutError as error:
+        except BaseException as error:
             patience.close()
             # Which of the two it was, not what the clock says: uvloop's timers come early.
-            if end is not None and end <= limit:
-                raise too_late(where) from error
-            told = f"no answer within {self._settings.first_byte_timeout:g} s"
-            raise self._named(ServerError(f"{where}: {told}", retryable=True), model) from error
-        except httpx.HTTPError as error:
-            patience.close()
-            raise self._named(self._before_answer(error, where, target), model) from error
-        except BaseException:
-            patience.close()
-            raise
+            is_late = end is not None and end <= limit
+            known = self._before_answer(error, where, outgoing.target, is_late=is_late)
+            if known is None:
+                raise
+            raise self._named(known, model) from error
         incoming = Incoming(
             answer,
             self._settings,
@@ -158,11 +145,26 @@ class Exchange:
             self._watch = Watch(loop)
         return self._watch
 
-    def _named(self, error: ModelError, model: str) -> ModelError:
-        error.provider, error.model = self._provider, model
+    def _outgoing(self, path: str, body: bytes, headers: Mapping[str, str] | None) -> Outgoing:
+        """The request, with a head that is complete."""
+        own = _encoded(headers) if headers else ()
+        length = (b"content-length", b"%d" % len(body))
+        return Outgoing(_target(self._base_url + path), (*self._headers, *own, length), body)
+
+    def _named(self, error: UnderstudyError, model: str) -> UnderstudyError:
+        if isinstance(error, ModelError):
+            error.provider, error.model = self._provider, model
         return error
 
-    def _before_answer(self, error: httpx.HTTPError, where: str, target: Target) -> ModelError:
+    def _before_answer(
+        self, error: BaseException, where: str, target: Target, *, is_late: bool
+    ) -> UnderstudyError | None:
+        """What has kept the head of an answer from coming; None: nothing of the network's."""
+        if isinstance(error, TimeoutError):
+            told = f"{where}: no answer within {self._settings.first_byte_timeout:g} s"
+            return too_late(where) if is_late else ServerError(told, retryable=True)
+        if not isinstance(error, httpx.HTTPError):
+            return None
         said = self.scrub(str(error)) or type(error).__name__
         host = f"{target.url.host}:{target.url.port or target.url.scheme}"
         match error:

@@ -19,7 +19,7 @@ from tests.actors.models.raw_servers import (
     take_request,
 )
 
-from understudy.actors.models import transport as transport_module
+from understudy.actors.models.lent_answer import AnswerBody
 from understudy.actors.models.resolver import Resolver
 from understudy.actors.models.transport import LeasedTransport
 from understudy.testing.provider_server import Blackhole, ProviderServer
@@ -210,7 +210,7 @@ async def test_a_reader_that_stops_stops_the_server(transport: LeasedTransport) 
 
     async with raw(serve) as url:
         response = await transport.handle_async_request(post(url))
-        assert isinstance(response.stream, transport_module._Body)
+        assert isinstance(response.stream, AnswerBody)
         connection = response.stream._answer._connection
         assert connection is not None
         for _ in range(1000):
