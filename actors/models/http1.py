@@ -32,7 +32,6 @@ import httpcore
 
 from understudy.actors.models.proxies import Proxy
 from understudy.actors.models.seam import Headers, Outgoing, Timeouts
-from understudy.actors.models.sockets import within
 
 if TYPE_CHECKING:
     import httpx
@@ -166,8 +165,7 @@ class Http1Connection(asyncio.Protocol):
             httpcore.ReadError: the connection broke.
             httpcore.RemoteProtocolError: the body ended too early.
         """
-        if self._failed is not None or self._eof or self._lost:
-            self._check(_CUT)
+        self._check(_CUT)
         return self._news(timeout)
 
     async def pour(self, take: Callable[[bytes], bool], timeout: float | None) -> bool:
@@ -379,7 +377,16 @@ async def _within(
     late: type[httpcore.TimeoutException],
     told: str,
 ) -> None:
+    """With one timer and no task."""
+    timer = asyncio.get_running_loop().call_later(timeout, _expire, waiter)
     try:
-        await within(timeout, waiter)
+        await waiter
     except TimeoutError as error:
         raise late(f"{told} for {timeout} s") from error
+    finally:
+        timer.cancel()
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

@@ -50,9 +50,7 @@ class Answer:
     def at_hand(self) -> bytes | None:
         """See `seam.Reading`."""
         connection = self._connection
-        if connection is None:
-            return None
-        if not connection.over:
+        if connection is None or not connection.over:
             return None
         rest = connection.take()
         self._give_back(connection)

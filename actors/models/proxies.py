@@ -23,9 +23,8 @@ from urllib.request import getproxies_environment
 import httpcore
 import msgspec
 
+from understudy.actors.models.seam import PORTS
 from understudy.messages.errors import ConfigError
-
-_PORTS = {"http": 80, "https": 443}
 
 
 class Proxy(msgspec.Struct, frozen=True):
@@ -98,7 +97,7 @@ def _read(address: str) -> Proxy:
         port = parts.port
     except ValueError:
         raise ConfigError("the proxy's address is not a URL") from None
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if parts.scheme not in PORTS or not parts.hostname:
         kind = parts.scheme or "nothing"
         told = "write http://host:port or https://host:port, with user:password@ where it asks"
         raise ConfigError(f"a proxy of the kind {kind!r} is not spoken: {told}")
@@ -106,7 +105,7 @@ def _read(address: str) -> Proxy:
     if parts.username is not None:
         who = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         headers = ((b"proxy-authorization", b"Basic " + base64.b64encode(who)),)
-    return Proxy(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "https", headers)
+    return Proxy(parts.hostname, port or PORTS[parts.scheme], parts.scheme == "https", headers)
 
 
 def _is_loopback(host: str) -> bool:

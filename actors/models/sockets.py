@@ -154,20 +154,3 @@ async def _through(
         raise OSError("the connection was lost while TLS began")
     cast("asyncio.Protocol", peer).connection_made(made)
     return peer
-
-
-async def within(timeout: float | None, future: asyncio.Future[None]) -> None:
-    """Await a future of ours with one timer and no task; on timeout or cancel it is cancelled."""
-    if timeout is None:
-        await future
-        return
-    timer = asyncio.get_running_loop().call_later(timeout, _expire, future)
-    try:
-        await future
-    finally:
-        timer.cancel()
-
-
-def _expire(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
